@@ -1,0 +1,56 @@
+"""LeNet-5 on five thousand MNIST digits."""
+
+import dataclasses
+
+import optax
+
+from jdl import create_model
+from jdl.data import InMemoryLoader, load, validate_labels
+from jdl.data.augment import random_affine
+from jdl.launch import run
+from jdl.tasks.classification import Classification
+from jdl.train import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every field is a flag with this name."""
+
+    dataset: str = "mnist5k"
+    model: str = "lenet5"
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    dtype: str = "float32"
+    seed: int = 0
+
+
+def build(config: Config) -> Experiment:
+    """Wires digits, random affine distortions, LeNet-5 and AdamW with one cycle of the rate."""
+    splits = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
+    for arrays in splits.values():
+        validate_labels(arrays["label"], 10)
+    train = InMemoryLoader(splits["train"], config.batch_size, seed=config.seed)
+    num_steps = config.epochs * train.steps_per_epoch
+    schedule = optax.cosine_onecycle_schedule(num_steps, config.learning_rate)
+    return Experiment(
+        task=Classification(
+            model=create_model(config.model, dtype=config.dtype),
+            optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
+            num_classes=10,
+            augment=random_affine,
+        ),
+        train=train,
+        validation=InMemoryLoader(splits["validation"], 500),
+        test=InMemoryLoader(splits["test"], 1000),
+        num_steps=num_steps,
+        evaluate_every=4 * train.steps_per_epoch,
+        seed=config.seed,
+        monitor="accuracy",
+        mode="max",
+    )
+
+
+if __name__ == "__main__":
+    run(__file__)

@@ -1,0 +1,46 @@
+"""jdl: the deep-learning canon as pure functions in JAX."""
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jdl.data import load
+    from jdl.explore.features import features
+    from jdl.explore.summary import summary
+    from jdl.models.registry import create_model, list_models, model_info
+    from jdl.train import evaluate, fit
+
+__all__ = [
+    "create_model",
+    "evaluate",
+    "features",
+    "fit",
+    "list_models",
+    "load",
+    "model_info",
+    "summary",
+]
+
+# Resolved on first use (PEP 562), so that `import jdl` costs nothing and starts no device.
+_ROOMS = {
+    "create_model": "jdl.models.registry",
+    "evaluate": "jdl.train",
+    "features": "jdl.explore.features",
+    "fit": "jdl.train",
+    "list_models": "jdl.models.registry",
+    "load": "jdl.data",
+    "model_info": "jdl.models.registry",
+    "summary": "jdl.explore.summary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("jdl")
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'jdl' has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "__version__", *__all__]

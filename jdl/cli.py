@@ -1,0 +1,312 @@
+"""The `jdl` command: list, summary, train, evaluate, predict, sample, data."""
+# PYTHON_ARGCOMPLETE_OK
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jdl.errors import UserError
+from jdl.launch import (
+    exit_on_user_error,
+    find_run,
+    list_experiments,
+    load_experiment,
+    open_run,
+    parse_flags,
+    prepare_process,
+    train,
+)
+from jdl.train.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command; what the user can mend is one sentence and status 2.
+
+    Args:
+        arguments: of the command line; those of the process when None.
+
+    Example:
+        >>> main(["list", "models", "lenet5*"])
+        lenet5       LeNet-5 with tanh and average pooling: the lecture's Keras form.
+        lenet5_relu  LeNet-5 with ReLU and max pooling: the lecture's torch form.
+    """
+    import argcomplete
+
+    parser = make_parser()
+    argcomplete.autocomplete(parser)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    # An experiment's own flags are not the door's to know: they are read once it is imported.
+    if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+        with exit_on_user_error():
+            module = load_experiment(arguments[1])
+            config, options = parse_flags(module, arguments[2:])
+            train(module, config, options)
+        return
+    known = parser.parse_args(arguments)
+    with exit_on_user_error():
+        known.command(known)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Builds the command's parser.
+
+    Example:
+        >>> make_parser().parse_args(["summary", "lenet5"]).model
+        'lenet5'
+    """
+    parser = argparse.ArgumentParser(
+        prog="jdl",
+        description="The deep-learning canon in JAX: networks, experiments, runs.",
+        epilog="First steps: `jdl list`, then `jdl train lenet5_mnist`. Names complete in the shell "
+        'after eval "$(register-python-argcomplete jdl)".',
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, function: Any, help: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(command=function)
+        return command
+
+    listing = add("list", list_names, "List models, experiments and datasets, with wildcards.")
+    listing.add_argument(
+        "kind", nargs="?", choices=("models", "experiments", "datasets"), help="all when left out"
+    )
+    listing.add_argument("pattern", nargs="?", default="*", help="as in 'lenet*'")
+
+    summarise = add(
+        "summary",
+        show_summary,
+        "Print a model's layers: shapes, parameters, multiply-adds, receptive fields.",
+    )
+    _names(summarise, "model", "name of a model", _models)
+    summarise.add_argument(
+        "--shape",
+        action="append",
+        type=_shape,
+        default=[],
+        help="shape of an input without the batch, as 32,32,1; once for each input",
+    )
+
+    training = add("train", train_help, "Train an experiment; its own flags follow its name.")
+    _names(training, "experiment", "name of an experiment, or a .py file of yours", _experiments)
+    training.add_argument("flags", nargs="*", help="jdl train EXPERIMENT --help lists them")
+
+    evaluating = add("evaluate", evaluate_run, "Measure the best checkpoint of a run.")
+    _names(evaluating, "run", _RUN, _runs)
+    evaluating.add_argument("--split", choices=("validation", "test"), default="test")
+
+    predicting = add("predict", predict, "Say what a trained network sees in images.")
+    _names(predicting, "run", _RUN, _runs)
+    predicting.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    predicting.add_argument("--top", type=int, default=3, help="how many answers to print")
+    predicting.add_argument(
+        "--convert", action="store_true", help="resize and recolour images to what the network takes"
+    )
+
+    sampling = add("sample", sample, "Draw images or texts from a trained generative model.")
+    _names(sampling, "run", _RUN, _runs)
+    sampling.add_argument("--count", type=int, default=None, help="64 images, or 1 text")
+    sampling.add_argument("--seed", type=int, default=0)
+    sampling.add_argument("--output", type=Path, default=None, help="PNG to write images to")
+
+    data = add("data", lambda known: data.print_help(), "Prepare datasets on disk.")
+    actions = data.add_subparsers(title="actions", metavar="ACTION")
+    preparing = actions.add_parser("prepare", help="Prepare a dataset; nothing if it is there.")
+    preparing.set_defaults(command=prepare_data)
+    _names(preparing, "name", "name of a dataset", _datasets)
+    preparing.add_argument("--data-dir", type=Path, help="else TFDS_DATA_DIR, else TFDS's own")
+    preparing.add_argument("--source", type=Path, help="a local copy, for datasets that take one")
+    return parser
+
+
+_RUN = "a run's folder, EXPERIMENT/NAME, or EXPERIMENT for its latest run"
+
+
+def _names(parser: argparse.ArgumentParser, name: str, help: str, names: Any) -> None:
+    # argcomplete reads `completer` from the action.
+    parser.add_argument(name, help=help).completer = names  # type: ignore[attr-defined]
+
+
+def _models(**_: Any) -> Iterable[str]:
+    from jdl import list_models
+
+    return list_models()
+
+
+def _experiments(**_: Any) -> Iterable[str]:
+    return list_experiments()
+
+
+def _datasets(**_: Any) -> Iterable[str]:
+    from jdl.data import list_datasets
+
+    return list_datasets()
+
+
+def _runs(**_: Any) -> Iterable[str]:
+    return [str(p.parent.relative_to("runs")) for p in Path("runs").glob("*/*/config.json")]
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(",") if part)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write it as 32,32,1") from None
+
+
+def list_names(known: argparse.Namespace) -> None:
+    """`jdl list [KIND] [PATTERN]`."""
+    from jdl.models.registry import list_models, model_info
+
+    kinds: dict[str, Any] = {
+        "models": lambda: {n: model_info(n).description for n in list_models(known.pattern)},
+        "experiments": lambda: list_experiments(known.pattern),
+        "datasets": lambda: _describe_datasets(known.pattern),
+    }
+    for kind in [known.kind] if known.kind else kinds:
+        named = kinds[kind]()
+        if not known.kind:
+            print(f"{kind}:")
+        width = max(map(len, named), default=0)
+        for name, description in named.items():
+            print(f"{name:<{width}}  {description}".rstrip())
+        if known.kind and not named:
+            raise UserError(f"there are no {kind} like {known.pattern!r}")
+        if not known.kind:
+            print()
+
+
+def _describe_datasets(pattern: str) -> dict[str, str]:
+    from jdl.data import list_datasets
+
+    return dict(list_datasets(pattern))
+
+
+def show_summary(known: argparse.Namespace) -> None:
+    """`jdl summary MODEL [--shape H,W,C]`."""
+    from jdl import summary
+
+    print(summary(known.model, *known.shape))
+
+
+def train_help(known: argparse.Namespace) -> None:
+    """`jdl train` reaches here only when flags come before the experiment's name."""
+    raise UserError("the experiment's name comes first, then its flags: jdl train EXPERIMENT …")
+
+
+def evaluate_run(known: argparse.Namespace) -> None:
+    """`jdl evaluate RUN`."""
+    from jdl.train.loop import evaluate
+    from jdl.train.reporting import format_metrics, format_value
+
+    folder, experiment = _open(known.run)
+    loader = experiment.test if known.split == "test" else experiment.validation
+    if loader is None:
+        raise UserError(f"{folder} has no {known.split} split")
+    result = evaluate(experiment, folder, loader=loader)
+    print(f"{folder}, step {result.step}, {known.split}: {format_metrics(result.test)}")
+    for name, value in result.test.items():
+        if isinstance(value, list):
+            print(f"{name}: {'  '.join(format_value(v) for v in value)}")
+
+
+def predict(known: argparse.Namespace) -> None:
+    """`jdl predict RUN IMAGE...`."""
+    import numpy as np
+
+    folder, experiment = _open(known.run)
+    task: Any = experiment.task
+    if not hasattr(task, "predict"):
+        raise UserError(f"{folder} does not predict; {type(task).__name__} is its task")
+    shape = next(experiment.train.train_batches())["image"].shape[1:]
+    images = np.stack([read_image(path, shape, known.convert) for path in known.images])
+    state = _restore(experiment, folder)
+    for path, scores in zip(known.images, task.predict(state, images)):
+        best = list(scores.items())[: known.top]
+        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}")
+
+
+def read_image(path: Path, shape: tuple[int, int, int], convert: bool) -> "np.ndarray":
+    """Reads an image file as a network takes it.
+
+    Args:
+        path: any format that Pillow reads.
+        shape: height, width and channels that the network takes.
+        convert: resize and recolour what does not fit, instead of refusing it.
+
+    Returns:
+        [height, width, channels], from 0 to 1.
+
+    Raises:
+        UserError: it is no image, or of another size or number of channels.
+    """
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, UnidentifiedImageError):
+        raise UserError(f"{path} cannot be read as an image") from None
+    height, width, channels = shape
+    if convert:
+        image = image.convert("L" if channels == 1 else "RGB")
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.float32) / 255
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape != shape:
+        found = "×".join(map(str, pixels.shape))
+        raise UserError(
+            f"{path} is {found} (height × width × channels), but the network takes "
+            f"{height}×{width}×{channels}; --convert resizes and recolours it"
+        )
+    return pixels
+
+
+def sample(known: argparse.Namespace) -> None:
+    """`jdl sample RUN`."""
+    import jax
+
+    folder, experiment = _open(known.run)
+    task: Any = experiment.task
+    if not hasattr(task, "sample"):
+        raise UserError(f"{folder} is not generative; {type(task).__name__} is its task")
+    if known.count is not None and known.count < 1:
+        raise UserError(f"--count must be at least 1, not {known.count}")
+    state = _restore(experiment, folder)
+    texts = hasattr(task, "tokenizer")
+    drawn = task.sample(state, jax.random.key(known.seed), known.count or (1 if texts else 64))
+    if texts:
+        print("\n\n---\n\n".join(drawn))
+        return
+    from jdl.tasks.drawing import image_grid
+
+    output = known.output or folder / "figures" / f"samples_seed{known.seed}.png"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    image_grid(drawn, columns=8).savefig(output, dpi=120)
+    print(f"{len(drawn)} samples in {output}")
+
+
+def prepare_data(known: argparse.Namespace) -> None:
+    """`jdl data prepare NAME`."""
+    from jdl.data import prepare
+
+    print(prepare(known.name, data_dir=known.data_dir, source=known.source))
+
+
+def _open(run: str) -> tuple[Path, Any]:
+    folder = find_run(run)
+    prepare_process(Options())
+    return folder, open_run(folder)[0]
+
+
+def _restore(experiment: Any, folder: Path) -> Any:
+    from jdl.train.loop import restore
+
+    executor, state, _ = restore(experiment, folder)
+    return executor.local(state)

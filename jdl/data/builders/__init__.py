@@ -1,0 +1,1 @@
+"""The embedded datasets: TFDS builders that need neither network nor TensorFlow."""

@@ -1,0 +1,1 @@
+"""Forward processes, parametrisations and samplers: equations as functions."""

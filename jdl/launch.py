@@ -1,0 +1,313 @@
+"""From the name of an experiment to a run: find it, read its flags, give it a folder, train it."""
+
+import ast
+import contextlib
+import dataclasses
+import fnmatch
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jdl.errors import UserError, unknown
+from jdl.train.experiment import Experiment
+from jdl.train.options import Options
+
+
+def experiment_files() -> dict[str, Path]:
+    """Finds the experiments: those of ./experiments, then those that come with jdl.
+
+    Returns:
+        Path of each, by name.
+    """
+    package = Path(__file__).parent
+    files: dict[str, Path] = {}
+    for folder in (Path("experiments"), package / "experiments", package.parent / "experiments"):
+        for path in sorted(folder.glob("*.py")):
+            files.setdefault(path.stem, path.resolve())
+    return files
+
+
+def list_experiments(pattern: str = "*") -> dict[str, str]:
+    """Lists experiments with the first line of their docstrings, without importing any.
+
+    Args:
+        pattern: with shell wildcards.
+
+    Returns:
+        Description of each, by name.
+
+    Example:
+        >>> "lenet5_mnist" in list_experiments("lenet*")
+        True
+    """
+    described = {}
+    for name, path in experiment_files().items():
+        if fnmatch.fnmatch(name, pattern):
+            docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+            described[name] = docstring.partition("\n")[0]
+    return described
+
+
+def load_experiment(name_or_path: str | Path) -> ModuleType:
+    """Imports an experiment: one of jdl's by name, or anybody's by path.
+
+    Args:
+        name_or_path: "lenet5_mnist", or a path that ends in ".py".
+
+    Returns:
+        The module, with `Config` and `build`.
+
+    Raises:
+        UserError: there is none, or the file has no Config and build.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UserError(f"there is no file {path}")
+    else:
+        files = experiment_files()
+        if str(name_or_path) not in files:
+            raise unknown("experiment", str(name_or_path), files)
+        path = files[str(name_or_path)]
+    # As when the file is run as a script: experiments may import their neighbours.
+    if str(path.parent.resolve()) not in sys.path:
+        sys.path.insert(0, str(path.parent.resolve()))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    if not (dataclasses.is_dataclass(getattr(module, "Config", None)) and hasattr(module, "build")):
+        raise UserError(f"{path} is no experiment: it needs a dataclass Config and build(config)")
+    return module
+
+
+def parse_flags(module: ModuleType, arguments: Sequence[str]) -> tuple[Any, Options]:
+    """Reads an experiment's flags and the launch options.
+
+    Args:
+        module: the experiment.
+        arguments: from the command line.
+
+    Returns:
+        The experiment's Config and the Options. A misspelt flag or a wrong type ends the process
+        with status 2 and a hint.
+    """
+    import tyro
+
+    flags = dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("config", tyro.conf.OmitArgPrefixes[module.Config]),
+            ("options", tyro.conf.OmitArgPrefixes[Options]),
+        ],
+    )
+    # What `--help` shows before the flags: the experiment's label.
+    parsed = tyro.cli(
+        flags,
+        args=list(arguments),
+        prog=f"jdl train {module.__name__}",
+        description=module.__doc__,
+    )
+    return parsed.config, parsed.options
+
+
+def run(file: str, arguments: Sequence[str] | None = None) -> None:
+    """Trains the experiment in a file; the one line at the end of every experiment calls this.
+
+    Args:
+        file: the experiment's `__file__`.
+        arguments: flags; those of the process when None.
+
+    Example:
+        >>> run("experiments/lenet5_mnist.py", ["--epochs", "1"])  # doctest: +SKIP
+    """
+    with exit_on_user_error():
+        module = load_experiment(Path(file))
+        config, options = parse_flags(module, sys.argv[1:] if arguments is None else arguments)
+        train(module, config, options)
+
+
+@contextlib.contextmanager
+def exit_on_user_error():
+    """Prints what the user can mend and exits with 2; a traceback is for bugs of ours."""
+    try:
+        yield
+    except UserError as error:
+        print(f"jdl: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"jdl: {os.strerror(error.errno).lower()}{where}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def train(module: ModuleType, config: Any, options: Options) -> Path:
+    """Builds an experiment and trains it in a folder of its own.
+
+    Args:
+        module: the experiment.
+        config: its Config.
+        options: how to launch it.
+
+    Returns:
+        The run's folder.
+    """
+    from jdl.train.loop import fit
+
+    prepare_process(options)
+    workdir = run_folder(module.__name__, options)
+    import jax
+
+    experiment = module.build(config)
+    if jax.process_index() == 0:
+        write_config(workdir, module, config, options)
+        print(f"{module.__name__} → {workdir}  ({_devices()})", flush=True)
+    fit(experiment, workdir, options)
+    return workdir
+
+
+def prepare_process(options: Options) -> None:
+    """Sets what a process decides once: cache of compiled programs, data folder, other hosts."""
+    import jax
+
+    cache = os.environ.get("JDL_CACHE_DIR") or Path.home() / ".cache" / "jdl"
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(Path(cache) / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if options.data_dir is not None:
+        os.environ["TFDS_DATA_DIR"] = str(options.data_dir)
+    if options.coordinator is not None:
+        if options.num_processes is None or options.process_id is None or options.name is None:
+            raise UserError("--coordinator needs --num-processes, --process-id and --name")
+        jax.distributed.initialize(
+            options.coordinator, options.num_processes, options.process_id
+        )
+
+
+def run_folder(experiment: str, options: Options) -> Path:
+    """Chooses the folder of a run, so that no launch overwrites another.
+
+    Args:
+        experiment: its name.
+        options: `runs`, `name` and `resume`.
+
+    Returns:
+        RUNS/EXPERIMENT/NAME; the next free number when there is no name, the latest run when
+        there is no name and it is to be resumed.
+
+    Raises:
+        UserError: the named run exists and is not to be resumed, or there is none to resume.
+    """
+    parent = options.runs / experiment
+    if options.resume:
+        folder = parent / options.name if options.name else latest_run(parent)
+        if folder is None or not (folder / "checkpoints").is_dir():
+            raise UserError(f"there is no run to resume in {folder or parent}")
+        return folder
+    if options.name is None:
+        taken = [int(p.name) for p in parent.glob("*") if p.name.isdigit()]
+        return parent / str(max(taken, default=0) + 1)
+    folder = parent / options.name
+    if (folder / "config.json").exists() and options.num_processes is None:
+        raise UserError(
+            f"there is a run in {folder} already: --resume goes on with it, another --name starts anew"
+        )
+    return folder
+
+
+def latest_run(parent: Path) -> Path | None:
+    """Returns the run of an experiment that was begun last, or None."""
+    runs = [p for p in parent.glob("*") if (p / "config.json").is_file()]
+    return max(runs, key=lambda p: (p / "config.json").stat().st_mtime, default=None)
+
+
+def find_run(run: str | Path, runs: Path = Path("runs")) -> Path:
+    """Finds a run's folder.
+
+    Args:
+        run: the folder, "EXPERIMENT/NAME", or "EXPERIMENT" for its latest run.
+        runs: folder of all runs.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: there is no such run; with the nearest that there are.
+    """
+    for folder in (Path(run), runs / run):
+        if (folder / "config.json").is_file():
+            return folder
+        latest = latest_run(folder)
+        if latest is not None:
+            return latest
+    known = [str(p.parent.relative_to(runs)) for p in runs.glob("*/*/config.json")]
+    if not known:
+        raise UserError(f"there is no run {str(run)!r}, and none in {runs}; `jdl train` makes one")
+    raise unknown("run", str(run), known)
+
+
+def write_config(workdir: Path, module: ModuleType, config: Any, options: Options) -> None:
+    """Writes config.json: what it takes to build the same experiment again."""
+    import jax
+
+    import jdl
+
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        record = {
+            "experiment": module.__name__,
+            "file": str(Path(str(module.__file__)).resolve()),
+            "config": dataclasses.asdict(config),
+            "options": dataclasses.asdict(options),
+            "devices": _devices(),
+            "versions": {"jdl": jdl.__version__, "jax": jax.__version__},
+        }
+        (workdir / "config.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"the run's folder {workdir} cannot be written: {error.strerror}"
+        ) from error
+
+
+def open_run(folder: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Builds the experiment of a run again, from its config.json.
+
+    Args:
+        folder: the run's.
+
+    Returns:
+        The experiment, and what config.json holds.
+
+    Raises:
+        UserError: the folder is no run, or its experiment's file is gone.
+    """
+    from jdl.train.checkpoints import read_config
+
+    record = read_config(folder)
+    file = Path(record["file"])
+    module = load_experiment(file if file.is_file() else record["experiment"])
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    gone = sorted(set(record["config"]) - names)
+    if gone:
+        raise UserError(f"{folder} was configured with {', '.join(gone)}, which {file} has no more")
+    # JSON has no tuples.
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in record["config"].items()
+    }
+    return module.build(module.Config(**values)), record
+
+
+def _devices() -> str:
+    import jax
+
+    devices = jax.devices()
+    return f"{len(devices)} × {devices[0].device_kind}"

@@ -1,0 +1,1 @@
+"""Linen modules that two or more architectures share."""

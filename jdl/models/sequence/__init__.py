@@ -1,0 +1,1 @@
+"""Text, speech and time series."""

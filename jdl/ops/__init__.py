@@ -1,0 +1,1 @@
+"""Pure array functions with no parameters: the ground floor."""

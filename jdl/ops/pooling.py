@@ -1,0 +1,135 @@
+"""Pooling: the maximum or the mean of each window, in torch's conventions."""
+
+from functools import partial
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+Images = Float[Array, "batch height width channels"]
+Pooled = Float[Array, "batch rows columns channels"]
+
+
+def max_pool(
+    images: Images, window: int = 2, stride: int | None = None, padding: int = 0
+) -> Pooled:
+    """Takes the largest value of each window.
+
+        y[i, j] = max over 0 ≤ u, v < k of x[s·i + u − p, s·j + v − p]              (1)
+
+    with −∞ outside the image; windows that do not fit are left out, and of equal values the first
+    in reading order gets the gradient, both as in torch. Computed as a maximum of k² shifted
+    slices: on a CPU its gradient takes a tenth of the time of `lax.reduce_window`'s.
+
+    Args:
+        images: what is pooled.
+        window: k, in pixels.
+        stride: s, in pixels; the window when not given.
+        padding: p, in pixels, on every side.
+
+    Returns:
+        Maxima, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+        [5.0, 7.0, 13.0, 15.0]
+    """
+    if padding:
+        pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+        images = jnp.pad(images, pads, constant_values=-jnp.inf)
+    return _max_pool(images, window, stride or window)
+
+
+def avg_pool(
+    images: Images, window: int = 2, stride: int | None = None, padding: int = 0
+) -> Pooled:
+    """Takes the mean of each window, in which padded zeros count, as in torch.
+
+        y[i, j] = 1/k² · Σ over 0 ≤ u, v < k of x[s·i + u − p, s·j + v − p]         (2)
+
+    Args:
+        images: what is pooled.
+        window: k, in pixels.
+        stride: s, in pixels; the window when not given.
+        padding: p, in pixels, on every side.
+
+    Returns:
+        Means, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> avg_pool(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+        [2.5, 4.5, 10.5, 12.5]
+    """
+    if padding:
+        images = jnp.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    return sum(_shifted(images, window, stride or window)) / window**2
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _max_pool(images: Images, window: int, stride: int) -> Pooled:
+    first, *others = _shifted(images, window, stride)
+    return jax.tree.reduce(jnp.maximum, others, first)
+
+
+def _max_pool_forward(images, window, stride):
+    maxima = _max_pool(images, window, stride)
+    return maxima, (images, maxima)
+
+
+def _max_pool_backward(window, stride, residuals, gradient):
+    images, maxima = residuals
+    shares = _first_hits(images, maxima, window, stride)
+    return (_scatter(images, shares, gradient, window, stride),)
+
+
+def _first_hits(
+    images: Images, maxima: Pooled, window: int, stride: int
+) -> list[Bool[Array, "batch rows columns channels"]]:
+    """Returns, for each place in the window, where the window's first maximum is."""
+    taken = jnp.zeros(maxima.shape, bool)
+    hits = []
+    for shifted in _shifted(images, window, stride):
+        hits.append((shifted == maxima) & ~taken)
+        taken |= hits[-1]
+    return hits
+
+
+def _scatter(images, hits, gradient, window, stride):
+    """Adds up, for each pixel, the gradients of the windows whose first maximum it is."""
+    _, height, width, _ = images.shape
+    _, rows, columns, _ = gradient.shape
+    parts = [jnp.where(hit, gradient, 0) for hit in hits]
+    if window == stride:  # every pixel is in one window: interleave instead of adding
+        grid = [jnp.stack(parts[u * window : (u + 1) * window], 3) for u in range(window)]
+        pixels = jnp.stack(grid, 2).reshape(
+            gradient.shape[0], rows * window, columns * window, gradient.shape[3]
+        )
+        rest = [(0, 0), (0, height - rows * window), (0, width - columns * window), (0, 0)]
+        return jnp.pad(pixels, rest)
+
+    def placed(part, u, v):
+        after = height - u - (rows - 1) * stride - 1, width - v - (columns - 1) * stride - 1
+        spread = [(0, 0, 0), (u, after[0], stride - 1), (v, after[1], stride - 1), (0, 0, 0)]
+        return lax.pad(part, jnp.zeros((), part.dtype), spread)
+
+    places = product(range(window), range(window))
+    return sum(placed(part, u, v) for part, (u, v) in zip(parts, places, strict=True))
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def _shifted(images: Images, window: int, stride: int) -> list[Pooled]:
+    """Returns k² strided views of the images: for each place in a window, in reading order."""
+    rows = (images.shape[1] - window) // stride + 1
+    columns = (images.shape[2] - window) // stride + 1
+    return [
+        images[
+            :, u : u + (rows - 1) * stride + 1 : stride, v : v + (columns - 1) * stride + 1 : stride
+        ]
+        for u, v in product(range(window), range(window))
+    ]

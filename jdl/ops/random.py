@@ -1,0 +1,28 @@
+"""Random draws that do not depend on how a batch is cut over devices."""
+
+import jax
+from jaxtyping import Array, Int, Key
+
+
+def per_example_keys(key: Key[Array, ""], rows: Int[Array, " batch"]) -> Key[Array, " batch"]:
+    """Derives one key for each example from its row number in the global batch.
+
+        keyᵢ = fold_in(key, rowᵢ)                                                   (1)
+
+    Whoever holds row i, on whichever device or host, draws the same numbers for it.
+
+    Args:
+        key: the step's key.
+        rows: row numbers in the global batch, `batch["row"]`.
+
+    Returns:
+        A key for each example.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> keys = per_example_keys(jax.random.key(0), jnp.arange(4))
+        >>> half = per_example_keys(jax.random.key(0), jnp.arange(2, 4))
+        >>> bool((keys[2:] == half).all())
+        True
+    """
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)

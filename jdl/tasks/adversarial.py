@@ -1,0 +1,184 @@
+"""Adversarial training: a generator and a discriminator, each with an optimiser of its own."""
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Key, PyTree
+
+from jdl.ops.random import per_example_keys
+from jdl.tasks.classification import Augment, to_float
+from jdl.tasks.judge import Judge, judge_samples, judged_samples
+from jdl.train.gradients import mean_gradients
+from jdl.train.metrics import Metrics, mean
+from jdl.train.state import TrainState
+from jdl.train.task import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class AdversarialState(flax.struct.PyTreeNode):
+    """Both networks, and the running average of the generator's parameters that samples are from."""
+
+    generator: TrainState
+    discriminator: TrainState
+    average: PyTree
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adversarial:
+    """The non-saturating game (Goodfellow et al., 2014, section 3).
+
+        L_D = −E[log D(T(x))] − E[log(1 − D(T(G(z))))]                              (1)
+        L_G = −E[log D(T(G(z)))]                                                    (2)
+        θ̄ ← ε θ̄ + (1 − ε) θ_G                                                       (3)
+
+    with the same kind of random augmentation T before the discriminator in both, so that it cannot
+    learn a small training set by heart and yet never teaches the generator to augment (Zhao et al.,
+    2020, https://arxiv.org/abs/2006.10738). A batch has "image" [batch, height, width, channels].
+
+    Args:
+        generator: (latents, train) → images in [−1, 1].
+        discriminator: (images, train) → logits of being real.
+        generator_optimizer: an optax transformation.
+        discriminator_optimizer: an optax transformation.
+        latent_size: numbers in a latent code, drawn from a standard normal.
+        judge: the classifier that measures samples.
+        augment: T, (key, image in [−1, 1]) → image, differentiable; the identity when None.
+        ema: ε.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    latent_size: int
+    judge: Judge
+    augment: Augment | None = None
+    ema: float = 0.995
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> AdversarialState:
+        """Initialises both networks on the batch's shapes."""
+        generator_key, discriminator_key = jax.random.split(key)
+        images = to_float(batch["image"])
+        latents = jnp.zeros((len(images), self.latent_size))
+        generator = self.generator.init(generator_key, latents)
+        discriminator = self.discriminator.init(discriminator_key, images)
+        return AdversarialState(
+            generator=TrainState.create(generator, self.generator_optimizer),
+            discriminator=TrainState.create(discriminator, self.discriminator_optimizer),
+            # A copy of its own: the state is donated, and no buffer can be given away twice.
+            average=jax.tree.map(jnp.copy, generator["params"]),
+        )
+
+    def train_step(
+        self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[AdversarialState, Metrics]:
+        """One update of the discriminator (1), then one of the generator (2) against the new one."""
+        d_key, g_key = jax.random.split(key)
+
+        def discriminator_loss(params, model_state, batch, key):
+            latent_key, real_key, fake_key = jax.random.split(key, 3)
+            fakes, _ = self._generate(state.generator, batch, latent_key)
+            real = self._augment(2 * to_float(batch["image"]) - 1, batch, real_key)
+            fake = self._augment(fakes, batch, fake_key)
+            apply = partial(self.discriminator.apply, train=True, mutable=list(model_state))
+            real_logits, model_state = apply({"params": params, **model_state}, real)
+            fake_logits, model_state = apply({"params": params, **model_state}, fake)
+            losses = jax.nn.softplus(-real_logits) + jax.nn.softplus(fake_logits)
+            loss = mean(losses, batch["mask"])
+            metrics = {
+                "discriminator_loss": loss,
+                "real_accepted": mean(real_logits > 0, batch["mask"]),
+                "fake_accepted": mean(fake_logits > 0, batch["mask"]),
+            }
+            return loss, (model_state, metrics)
+
+        gradients, model_state, d_metrics = mean_gradients(
+            discriminator_loss,
+            state.discriminator.params,
+            state.discriminator.model_state,
+            batch,
+            d_key,
+        )
+        discriminator = state.discriminator.apply(gradients, self.discriminator_optimizer)
+        discriminator = discriminator.replace(model_state=model_state)
+
+        def generator_loss(params, model_state, batch, key):
+            latent_key, fake_key = jax.random.split(key)
+            generator = state.generator.replace(params=params, model_state=model_state)
+            fakes, model_state = self._generate(generator, batch, latent_key)
+            fake = self._augment(fakes, batch, fake_key)
+            logits, _ = self.discriminator.apply(
+                discriminator.variables, fake, train=True, mutable=["batch_stats"]
+            )
+            loss = mean(jax.nn.softplus(-logits), batch["mask"])
+            return loss, (model_state, {"generator_loss": loss})
+
+        gradients, model_state, g_metrics = mean_gradients(
+            generator_loss, state.generator.params, state.generator.model_state, batch, g_key
+        )
+        generator = state.generator.apply(gradients, self.generator_optimizer)
+        generator = generator.replace(model_state=model_state)
+        average = optax.incremental_update(generator.params, state.average, 1 - self.ema)
+        state = AdversarialState(
+            generator=generator, discriminator=discriminator, average=average
+        )
+        return state, d_metrics | g_metrics
+
+    def _generate(self, generator: TrainState, batch: Batch, key: Key[Array, ""]):
+        keys = per_example_keys(key, batch["row"])
+        latents = jax.vmap(lambda k: jax.random.normal(k, (self.latent_size,)))(keys)
+        return self.generator.apply(
+            generator.variables, latents, train=True, mutable=list(generator.model_state)
+        )
+
+    def _augment(self, images: Array, batch: Batch, key: Key[Array, ""]) -> Array:
+        if self.augment is None:
+            return images
+        return jax.vmap(self.augment)(per_example_keys(key, batch["row"]), images)
+
+    def eval_step(self, state: AdversarialState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+        """Draws as many samples as the batch has examples, and asks the judge."""
+        keys = per_example_keys(key, batch["row"])
+        latents = jax.vmap(lambda k: jax.random.normal(k, (self.latent_size,)))(keys)
+        return judge_samples(self.judge, self.decode(state, latents), batch["mask"])
+
+    @partial(jax.jit, static_argnums=0)
+    def decode(
+        self, state: AdversarialState, latents: Float[Array, "batch latent"]
+    ) -> Float[Array, "batch height width channels"]:
+        """Images in [0, 1] of latent codes, by the averaged generator (3)."""
+        variables = state.generator.replace(params=state.average).variables
+        return (self.generator.apply(variables, latents) + 1) / 2
+
+    def sample(
+        self, state: AdversarialState, key: Key[Array, ""], num_samples: int
+    ) -> Float[np.ndarray, "num_samples height width channels"]:
+        """Decodes codes drawn from a standard normal: images in [0, 1]."""
+        latents = jax.random.normal(key, (num_samples, self.latent_size))
+        return np.asarray(self.decode(state, latents))
+
+    def figures(
+        self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
+        """Samples with the judge's verdicts, and straight walks between latent codes."""
+        from jdl.tasks.drawing import image_grid
+
+        ends = jax.random.normal(key, (2, 6, 1, self.latent_size))
+        t = jnp.linspace(0, 1, 12)[None, :, None]
+        # Spherical, because a normal code keeps close to the sphere of radius √d.
+        walk = jnp.sin((1 - t) * jnp.pi / 2) * ends[0] + jnp.sin(t * jnp.pi / 2) * ends[1]
+        walk = self.decode(state, walk.reshape(-1, self.latent_size))
+        samples = self.sample(state, key, 96)
+        return {
+            "samples": judged_samples(self.judge, samples, "Samples, and the classifier's verdict"),
+            "walks": image_grid(np.asarray(walk), columns=12, title="Walks between latent codes"),
+        }

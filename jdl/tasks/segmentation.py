@@ -1,0 +1,148 @@
+"""Semantic segmentation: cross-entropy at every pixel, measured by intersection over union."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from jdl.tasks.classification import to_float
+from jdl.train.gradients import mean_gradients
+from jdl.train.metrics import Mean, Metrics, mean
+from jdl.train.state import TrainState
+from jdl.train.task import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Softmax cross-entropy at every pixel.
+
+        L = −Σᵢ log softmax(f(x))ᵢ,yᵢ                                               (1)
+        IoUₖ = |{i: ŷᵢ = k} ∩ {i: yᵢ = k}| / |{i: ŷᵢ = k} ∪ {i: yᵢ = k}|            (2)
+
+    over the pixels i of the whole split. A batch has "image" [batch, height, width, channels] and
+    "mask_label" [batch, height, width], the class of each pixel.
+
+    Args:
+        model: images → logits of each pixel.
+        optimizer: an optax transformation.
+        class_names: one per class.
+        microbatches: pieces into which a training batch is cut to fit in memory.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    class_names: Sequence[str]
+    microbatches: int = 1
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
+        """Initialises the network on the batch's shapes."""
+        variables = self.model.init(key, to_float(batch["image"]))
+        return TrainState.create(variables, self.optimizer)
+
+    def train_step(
+        self, state: TrainState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        """One update."""
+        gradients, model_state, metrics = mean_gradients(
+            self._loss, state.params, state.model_state, batch, key, self.microbatches
+        )
+        state = state.apply(gradients, self.optimizer).replace(model_state=model_state)
+        return state, metrics
+
+    def _loss(self, params, model_state, batch: Batch, key: Key[Array, ""]):
+        logits, updates = self.model.apply(
+            {"params": params, **model_state},
+            to_float(batch["image"]),
+            train=True,
+            mutable=list(model_state),
+            rngs={"dropout": key},
+        )
+        loss, metrics = self._measure(logits, batch)
+        return loss, (updates, metrics)
+
+    def _measure(self, logits: Array, batch: Batch) -> tuple[Mean, Metrics]:
+        truth = batch["mask_label"].astype(jnp.int32)
+        pixels = jnp.broadcast_to(batch["mask"][:, None, None], truth.shape)
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            logits.astype(jnp.float32), truth
+        )
+        loss = mean(losses, pixels)
+        return loss, {"loss": loss, "pixel_accuracy": mean(logits.argmax(-1) == truth, pixels)}
+
+    def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+        """Cross-entropy in nats per pixel, pixel accuracy, and the IoU (2) of each class."""
+        logits = self.model.apply(state.variables, to_float(batch["image"]))
+        metrics = self._measure(logits, batch)[1]
+        classes = range(len(self.class_names))
+        real = (batch["mask"] > 0)[:, None, None]
+        predicted, truth = logits.argmax(-1), batch["mask_label"]
+        both, either = [], []
+        for k in classes:  # One class at a time: a one-hot of every pixel would not fit in cache.
+            p, t = (predicted == k) & real, (truth == k) & real
+            both.append((p & t).sum(dtype=jnp.float32))
+            either.append((p | t).sum(dtype=jnp.float32))
+        return metrics | {"iou": Mean(jnp.stack(both), jnp.stack(either))}
+
+    @partial(jax.jit, static_argnums=0)
+    def segment(
+        self, state: TrainState, images: Float[Array, "batch height width channels"]
+    ) -> Int[Array, "batch height width"]:
+        """The most probable class of each pixel, for images in [0, 1]."""
+        return self.model.apply(state.variables, images).argmax(-1)
+
+    def predict(
+        self, state: TrainState, images: Float[Array, "batch height width channels"]
+    ) -> list[dict[str, float]]:
+        """The share of the image that each class covers, largest first."""
+        predictions = []
+        for classes in np.asarray(self.segment(state, images)):
+            shares = np.bincount(classes.ravel(), minlength=len(self.class_names)) / classes.size
+            order = [k for k in np.argsort(-shares) if shares[k] > 0]
+            predictions.append({self.class_names[k]: float(shares[k]) for k in order})
+        return predictions
+
+    def figures(
+        self, state: TrainState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
+        """Some scenes beside their true and their predicted classes."""
+        from matplotlib import colormaps
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
+
+        from jdl.tasks.drawing import show_image
+
+        count = min(8, len(batch["image"]))
+        images = to_float(batch["image"][:count])
+        predicted = np.asarray(self.segment(state, images))
+        truth = np.asarray(batch["mask_label"][:count])
+        colours = np.concatenate([[[0.12, 0.12, 0.12]], colormaps["tab10"].colors])
+        colours = colours[np.arange(len(self.class_names)) % len(colours)]
+        figure = Figure(figsize=(1.35 * count, 4.9), layout="constrained")
+        rows = (np.asarray(images), colours[truth], colours[predicted])
+        grid = figure.subplots(3, count, squeeze=False)
+        for axes_row, pictures, label in zip(grid, rows, ("image", "truth", "prediction")):
+            for axes, picture in zip(axes_row, pictures):
+                show_image(axes, picture)
+            axes_row[0].text(
+                -0.08, 0.5, label, rotation=90, va="center", ha="right",
+                transform=axes_row[0].transAxes,
+            )  # fmt: skip
+        figure.legend(
+            handles=[Patch(color=c, label=n) for c, n in zip(colours, self.class_names)],
+            loc="outside lower center",
+            ncols=len(self.class_names),
+            frameon=False,
+            fontsize=8,
+            handlelength=1,
+        )
+        return {"segmentation": figure}

@@ -1,0 +1,67 @@
+"""What a network and its optimiser carry from step to step."""
+
+from typing import Any, Self
+
+import flax.struct
+import optax
+from flax.core import FrozenDict
+from jaxtyping import PyTree
+
+# What accompanies the parameters without being one: BatchNorm's statistics, and what modules sow
+# for whoever looks. The latter is never carried.
+NOT_CARRIED = ("params", "intermediates")
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Parameters, the other variables of a model, and an optimiser's state, in one pytree.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, flax.linen as nn, optax
+        >>> variables = nn.Dense(2).init(jax.random.key(0), jnp.zeros((1, 3)))
+        >>> state = TrainState.create(variables, optax.sgd(0.1))
+        >>> gradients = jax.tree.map(jnp.ones_like, state.params)
+        >>> state = state.apply(gradients, optax.sgd(0.1))
+        >>> state.params["bias"]
+        Array([-0.1, -0.1], dtype=float32)
+    """
+
+    params: PyTree
+    model_state: dict[str, PyTree]
+    optimizer_state: PyTree
+
+    @classmethod
+    def create(
+        cls, variables: dict[str, Any] | FrozenDict, optimizer: optax.GradientTransformation
+    ) -> Self:
+        """Takes the variables that `model.init` returns and initialises the optimiser on them.
+
+        Args:
+            variables: collections by name; "params" is the one that is trained.
+            optimizer: an optax transformation.
+
+        Returns:
+            The state before the first step.
+        """
+        others = {name: value for name, value in variables.items() if name not in NOT_CARRIED}
+        params = variables["params"]
+        return cls(params=params, model_state=others, optimizer_state=optimizer.init(params))
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """The collections that `model.apply` takes."""
+        return {"params": self.params, **self.model_state}
+
+    def apply(self, gradients: PyTree, optimizer: optax.GradientTransformation) -> Self:
+        """Moves the parameters by one update of the optimiser.
+
+        Args:
+            gradients: a pytree like `params`.
+            optimizer: the transformation that `create` was given.
+
+        Returns:
+            The next state; `model_state` is left as it is.
+        """
+        updates, optimizer_state = optimizer.update(gradients, self.optimizer_state, self.params)
+        return self.replace(
+            params=optax.apply_updates(self.params, updates), optimizer_state=optimizer_state
+        )

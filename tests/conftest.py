@@ -1,0 +1,21 @@
+"""Strict numerics, eight virtual devices, checked shapes, and compiled programs kept between runs."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+).strip()
+
+import jax
+from jaxtyping import install_import_hook
+
+install_import_hook("jdl", "beartype.beartype")
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_nans", True)
+CACHE = os.environ.get("JDL_TEST_CACHE", Path(tempfile.gettempdir()) / "jdl-test-cache")
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
