@@ -1,6 +1,7 @@
 """LeNet-5 on five thousand MNIST digits."""
 
 import dataclasses
+from functools import partial
 
 import optax
 
@@ -39,7 +40,7 @@ def build(config: Config) -> Experiment:
             model=create_model(config.model, dtype=config.dtype),
             optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
             num_classes=10,
-            augment=random_affine,
+            augment=partial(random_affine, rotation=12.0, scale=0.15, translation=2.0, shear=10.0),
         ),
         train=train,
         validation=InMemoryLoader(splits["validation"], 500),

@@ -105,7 +105,9 @@ def make_parser() -> argparse.ArgumentParser:
     predicting.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
     predicting.add_argument("--top", type=int, default=3, help="how many answers to print")
     predicting.add_argument(
-        "--convert", action="store_true", help="resize and recolour images to what the network takes"
+        "--convert",
+        action="store_true",
+        help="resize and recolour images to what the network takes",
     )
 
     sampling = add("sample", sample, "Draw images or texts from a trained generative model.")

@@ -187,9 +187,7 @@ def prepare_process(options: Options) -> None:
     if options.coordinator is not None:
         if options.num_processes is None or options.process_id is None or options.name is None:
             raise UserError("--coordinator needs --num-processes, --process-id and --name")
-        jax.distributed.initialize(
-            options.coordinator, options.num_processes, options.process_id
-        )
+        jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
 
 
 def run_folder(experiment: str, options: Options) -> Path:

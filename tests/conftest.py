@@ -10,6 +10,7 @@ os.environ["XLA_FLAGS"] = (
 ).strip()
 
 import jax
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook("jdl", "beartype.beartype")
@@ -19,3 +20,7 @@ jax.config.update("jax_debug_nans", True)
 CACHE = os.environ.get("JDL_TEST_CACHE", Path(tempfile.gettempdir()) / "jdl-test-cache")
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+# The first example of a property compiles.
+settings.register_profile("jdl", deadline=None, max_examples=40)
+settings.load_profile("jdl")

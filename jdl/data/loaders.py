@@ -17,8 +17,11 @@ class BatchIterator(Protocol):
 
     def __iter__(self) -> Iterator[Batch]: ...
     def __next__(self) -> Batch: ...
-    def get_state(self) -> dict: ...
-    def set_state(self, state: dict) -> None: ...
+    def get_state(self) -> dict:
+        """Returns the position, as JSON can keep it."""
+
+    def set_state(self, state: dict) -> None:
+        """Goes to a position that `get_state` returned."""
 
 
 @runtime_checkable
@@ -33,8 +36,11 @@ class Loader(Protocol):
     num_examples: int
     steps_per_epoch: int
 
-    def train_batches(self, start_step: int = 0, rows: slice = slice(None)) -> BatchIterator: ...
-    def eval_batches(self, rows: slice = slice(None)) -> Iterator[Batch]: ...
+    def train_batches(self, start_step: int = 0, rows: slice = slice(None)) -> BatchIterator:
+        """Returns endless training batches from a step on, of each the given rows."""
+
+    def eval_batches(self, rows: slice = slice(None)) -> Iterator[Batch]:
+        """Yields every example once in order, of each batch the given rows."""
 
 
 class StepIterator:
@@ -74,7 +80,10 @@ def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
         >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
         [0, 1, 2, 3, 4]
     """
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(num_examples)
+    random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    order = random.permutation(num_examples)
+    order.flags.writeable = False  # it is shared by all who ask
+    return order
 
 
 class InMemoryLoader:
@@ -148,7 +157,7 @@ def check_arrays(arrays: Mapping[str, np.ndarray]) -> int:
     """Returns the number of examples of arrays that belong together.
 
     Raises:
-        UserError: no arrays, no examples, unequal lengths, or text.
+        UserError: no arrays, no examples, unequal lengths, text, or a name that loaders add.
 
     Example:
         >>> check_arrays({"image": np.zeros((3, 8, 8, 1)), "label": np.zeros(3)})
@@ -161,6 +170,8 @@ def check_arrays(arrays: Mapping[str, np.ndarray]) -> int:
     if not sum(lengths.values()):
         raise UserError("there are no examples: every array is empty")
     for name, array in arrays.items():
+        if name in ("mask", "row"):
+            raise UserError(f"an array cannot be named {name!r}: loaders add one of that name")
         if array.dtype.kind not in "biufc" and array.dtype.kind != "V":  # V: bfloat16
             raise UserError(f"array {name!r} holds {array.dtype}, not numbers: encode or drop it")
     return next(iter(lengths.values()))
@@ -188,7 +199,7 @@ def validate_labels(labels: np.ndarray, num_classes: int) -> None:
         >>> validate_labels(np.array([3, 12]), num_classes=10)
         Traceback (most recent call last):
         ...
-        jdl.errors.UserError: label 12 out of range: the model has 10 classes (labels 0..9), first at example 1
+        jdl.errors.UserError: label 12 out of range: the model has 10 classes ...
     """
     labels = np.asarray(labels)
     wrong = (labels < 0) | (labels >= num_classes)

@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import jax
 
-
-def prefetch_to_device(batches: Iterable[Any], sharding: Any = None, size: int = 2) -> Iterator[Any]:
+def prefetch_to_device(
+    batches: Iterable[Any], sharding: Any = None, size: int = 2
+) -> Iterator[Any]:
     """Yields batches as device arrays, `size` of them on their way while one is in use.
 
     `jax.device_put` returns at once, so that the copy runs while the device computes.
@@ -24,6 +24,8 @@ def prefetch_to_device(batches: Iterable[Any], sharding: Any = None, size: int =
         >>> [int(x.sum()) for x in prefetch_to_device(np.full(3, i) for i in range(3))]
         [0, 3, 6]
     """
+    import jax  # here, so that opening a dataset does not wait for it
+
     batches = iter(batches)
     queue = collections.deque(
         jax.device_put(batch, sharding) for batch in itertools.islice(batches, size)

@@ -8,9 +8,11 @@ import numpy as np
 from jdl.data.loaders import Batch, StepIterator, check_arrays, check_batch_size, epoch_order
 from jdl.errors import UserError
 
+IntegerSequence = Sequence[int] | np.ndarray
+
 
 def pad_sequences(
-    sequences: Sequence[np.ndarray], length: int | None = None, value: int = 0
+    sequences: Sequence[IntegerSequence], length: int | None = None, value: int = 0
 ) -> np.ndarray:
     """Pads integer sequences at their end to one length.
 
@@ -94,7 +96,7 @@ class BucketLoader:
 
     def __init__(
         self,
-        sequences: Mapping[str, Sequence[np.ndarray]],
+        sequences: Mapping[str, Sequence[IntegerSequence]],
         batch_size: int,
         *,
         boundaries: Sequence[int],
@@ -120,9 +122,9 @@ class BucketLoader:
         self.steps_per_epoch = self.num_examples // batch_size
         self.seed = seed
         # One epoch's plan is kept: training goes through the steps in order.
-        self._plan = functools.lru_cache(maxsize=2)(self._plan)
+        self._plan = functools.lru_cache(maxsize=2)(self._plan_epoch)
 
-    def _plan(self, epoch: int) -> np.ndarray:
+    def _plan_epoch(self, epoch: int) -> np.ndarray:
         """Returns the examples of every batch of an epoch, [steps_per_epoch, batch_size]."""
         order = epoch_order(self.num_examples, self.seed, epoch)
         order = order[: self.steps_per_epoch * self.batch_size]

@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,14 @@ from jdl.errors import UserError
 
 Example = dict[str, Any]
 Transform = Callable[[Example, np.random.Generator], Example]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to examples, as `Dataset.source` gives it, or a list."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class GrainLoader:
@@ -43,7 +51,7 @@ class GrainLoader:
 
     def __init__(
         self,
-        source: Sequence[Example],
+        source: Source,
         batch_size: int,
         *,
         seed: int = 0,
@@ -68,7 +76,7 @@ class GrainLoader:
         return self._read(index, row, int(step) * self.batch_size + row.astype(np.int64))
 
     def eval_batch(self, step: int, rows: slice = slice(None)) -> Batch:
-        """Returns the given rows of a batch of the ordered pass; padding repeats the last example."""
+        """Returns the given rows of an evaluation batch; padding repeats the last example."""
         row = np.arange(self.batch_size, dtype=np.int32)[rows]
         place = int(step) * self.batch_size + row.astype(np.int64)
         batch = self._read(np.minimum(place, self.num_examples - 1), row, place)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jdl.data.loaders import Batch, StepIterator, check_batch_size
 from jdl.errors import UserError
@@ -54,19 +55,19 @@ class CharacterTokenizer:
                 first = int(np.argmax(unknown))
                 raise UserError(
                     f"character {text[first]!r} at position {first} is not among the "
-                    f"{self.vocabulary_size} of the vocabulary ({int(unknown.sum())} unknown in all)"
+                    f"{self.vocabulary_size} of the vocabulary ({unknown.sum()} unknown in all)"
                 )
             ids[unknown] = unknown_id
         return ids
 
-    def decode(self, ids: np.ndarray) -> str:
+    def decode(self, ids: ArrayLike) -> str:
         """Returns the text of ids, integers [characters].
 
         Raises:
             UserError: an id is outside the vocabulary.
         """
         ids = np.asarray(ids, np.int64)
-        if len(ids) and not (0 <= ids.min() and ids.max() < self.vocabulary_size):
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocabulary_size):
             raise UserError(f"ids must lie in 0..{self.vocabulary_size - 1}")
         return self._codes[ids].tobytes().decode("utf-32-le", "surrogatepass")
 
@@ -109,7 +110,7 @@ class TokenWindowLoader:
         [[8, 9, 0, 0, 0], [0, 0, 0, 0, 0]] 1.0
     """
 
-    def __init__(self, tokens: np.ndarray, window: int, batch_size: int, *, seed: int = 0):
+    def __init__(self, tokens: ArrayLike, window: int, batch_size: int, *, seed: int = 0):
         self.tokens = np.asarray(tokens, np.int32)
         if len(self.tokens) < window + 1:
             raise UserError(

@@ -26,3 +26,26 @@ def per_example_keys(key: Key[Array, ""], rows: Int[Array, " batch"]) -> Key[Arr
         True
     """
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+
+
+def piece_key(key: Key[Array, ""], rows: Int[Array, " batch"]) -> Key[Array, ""]:
+    """Derives the key of what is drawn for a whole piece of a batch at once, as dropout masks are.
+
+        key' = fold_in(key, row₀)                                                   (1)
+
+    Micro-batches and mapped devices hold different rows, so none drops what another drops.
+
+    Args:
+        key: the step's key.
+        rows: the piece's row numbers in the global batch.
+
+    Returns:
+        A key for the piece.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> one, two = (piece_key(jax.random.key(0), jnp.arange(4) + i) for i in range(2))
+        >>> bool(one == two)
+        False
+    """
+    return jax.random.fold_in(key, rows[0])

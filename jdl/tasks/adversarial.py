@@ -128,9 +128,7 @@ class Adversarial:
         generator = state.generator.apply(gradients, self.generator_optimizer)
         generator = generator.replace(model_state=model_state)
         average = optax.incremental_update(generator.params, state.average, 1 - self.ema)
-        state = AdversarialState(
-            generator=generator, discriminator=discriminator, average=average
-        )
+        state = AdversarialState(generator=generator, discriminator=discriminator, average=average)
         return state, d_metrics | g_metrics
 
     def _generate(self, generator: TrainState, batch: Batch, key: Key[Array, ""]):

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, UInt8
 
-from jdl.ops.random import per_example_keys
+from jdl.ops.random import per_example_keys, piece_key
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
 from jdl.train.state import TrainState
@@ -86,7 +86,7 @@ class Classification:
             images,
             train=True,
             mutable=list(model_state),
-            rngs={"dropout": dropout_key},
+            rngs={"dropout": piece_key(dropout_key, batch["row"])},
         )
         loss, metrics = self._measure(logits, batch, self.label_smoothing)
         return loss, (updates, metrics)
@@ -130,9 +130,7 @@ class Classification:
             for p in np.asarray(self.probabilities(state, images))
         ]
 
-    def figures(
-        self, state: TrainState, batch: Batch, key: Key[Array, ""]
-    ) -> "dict[str, Figure]":
+    def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
         from jdl.tasks.drawing import confusion_matrix, image_grid
 

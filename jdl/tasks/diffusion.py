@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from jdl.diffusion.gaussian import Prediction, diffuse, target, to_image
 from jdl.diffusion.samplers import ddim
-from jdl.ops.random import per_example_keys
+from jdl.ops.random import per_example_keys, piece_key
 from jdl.tasks.classification import Augment, to_float
 from jdl.tasks.judge import Judge, judge_samples, judged_samples
 from jdl.train.gradients import mean_gradients
@@ -31,7 +31,7 @@ class DiffusionState(flax.struct.PyTreeNode):
 
     network: TrainState
     average: PyTree
-    step: Int[Array, ""]
+    step: PyTree
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +97,12 @@ class Diffusion:
         if self.augment is not None:
             images = jax.vmap(self.augment)(per_example_keys(augment_key, batch["row"]), images)
         loss = self._measure(
-            {"params": params}, images, batch, noise_key, train=True, rngs={"dropout": dropout_key}
+            {"params": params},
+            images,
+            batch,
+            noise_key,
+            train=True,
+            rngs={"dropout": piece_key(dropout_key, batch["row"])},
         )
         return loss, (model_state, {"loss": loss})
 

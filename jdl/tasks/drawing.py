@@ -53,7 +53,9 @@ def image_grid(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     size = 1.15 if titles else 0.8
-    figure = Figure(figsize=(columns * size, rows * (size + (0.25 if titles else 0))), layout="compressed")
+    figure = Figure(
+        figsize=(columns * size, rows * (size + (0.25 if titles else 0))), layout="compressed"
+    )
     if title:
         figure.suptitle(title, fontsize=10)
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from jdl.data.text import CharacterTokenizer
+from jdl.ops.random import piece_key
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
 from jdl.train.state import TrainState
@@ -60,12 +61,19 @@ class LanguageModel:
 
     def _loss(self, params, model_state, batch: Batch, key: Key[Array, ""]):
         loss = mean(
-            self._token_losses({"params": params}, batch, train=True, rngs={"dropout": key}),
+            self._token_losses(
+                {"params": params},
+                batch,
+                train=True,
+                rngs={"dropout": piece_key(key, batch["row"])},
+            ),
             batch["token_mask"] * batch["mask"][:, None],
         )
         return loss, (model_state, {"loss": loss})
 
-    def _token_losses(self, variables: Any, batch: Batch, **apply: Any) -> Float[Array, "b t"]:
+    def _token_losses(
+        self, variables: Any, batch: Batch, **apply: Any
+    ) -> Float[Array, "batch time"]:
         tokens = batch["tokens"]
         logits, _ = self.model.apply(variables, tokens[:, :-1], **apply)
         return optax.softmax_cross_entropy_with_integer_labels(
@@ -107,14 +115,14 @@ class LanguageModel:
         tokens = self._generate(state, key, num_samples, self.sample_length)
         return [self.tokenizer.decode(row) for row in np.asarray(tokens)]
 
-    def figures(
-        self, state: TrainState, batch: Batch, key: Key[Array, ""]
-    ) -> "dict[str, Figure]":
+    def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """A passage, each character coloured by how much it surprised the model."""
         from matplotlib import colormaps
         from matplotlib.figure import Figure
 
-        losses = np.asarray(self._token_losses(state.variables, jax.tree.map(lambda x: x[:1], batch)))
+        losses = np.asarray(
+            self._token_losses(state.variables, jax.tree.map(lambda x: x[:1], batch))
+        )
         text = self.tokenizer.decode(np.asarray(batch["tokens"][0, 1:]))
         lines: list[list[tuple[str, float]]] = [[]]
         for character, loss in zip(text, losses[0]):

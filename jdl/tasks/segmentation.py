@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from jdl.ops.random import piece_key
 from jdl.tasks.classification import to_float
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Mean, Metrics, mean
@@ -65,7 +66,7 @@ class Segmentation:
             to_float(batch["image"]),
             train=True,
             mutable=list(model_state),
-            rngs={"dropout": key},
+            rngs={"dropout": piece_key(key, batch["row"])},
         )
         loss, metrics = self._measure(logits, batch)
         return loss, (updates, metrics)
@@ -73,9 +74,7 @@ class Segmentation:
     def _measure(self, logits: Array, batch: Batch) -> tuple[Mean, Metrics]:
         truth = batch["mask_label"].astype(jnp.int32)
         pixels = jnp.broadcast_to(batch["mask"][:, None, None], truth.shape)
-        losses = optax.softmax_cross_entropy_with_integer_labels(
-            logits.astype(jnp.float32), truth
-        )
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), truth)
         loss = mean(losses, pixels)
         return loss, {"loss": loss, "pixel_accuracy": mean(logits.argmax(-1) == truth, pixels)}
 
@@ -111,9 +110,7 @@ class Segmentation:
             predictions.append({self.class_names[k]: float(shares[k]) for k in order})
         return predictions
 
-    def figures(
-        self, state: TrainState, batch: Batch, key: Key[Array, ""]
-    ) -> "dict[str, Figure]":
+    def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """Some scenes beside their true and their predicted classes."""
         from matplotlib import colormaps
         from matplotlib.figure import Figure

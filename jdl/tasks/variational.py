@@ -123,9 +123,7 @@ class Variational:
         latents = jax.random.normal(key, (num_samples, self.latent_size))
         return np.asarray(self.decode(state, latents))
 
-    def figures(
-        self, state: TrainState, batch: Batch, key: Key[Array, ""]
-    ) -> "dict[str, Figure]":
+    def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """Samples, reconstructions, and the manifold spanned by two principal axes of the codes."""
         from jdl.tasks.drawing import image_grid
 

@@ -32,15 +32,19 @@ class Checkpoints:
         def value(metrics: dict[str, float]) -> float:
             return metrics["value"]
 
+        best = BestN(
+            n=1,
+            get_metric_fn=value,
+            reverse=mode == "min",
+            keep_checkpoints_without_metrics=False,
+        )
         self.manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
                 best_fn=value,
                 best_mode=mode,
                 read_only=read_only,
-                preservation_policy=AnyPreservationPolicy(
-                    [LatestN(2), BestN(n=1, get_metric_fn=value, reverse=mode == "min")]
-                ),
+                preservation_policy=AnyPreservationPolicy([LatestN(2), best]),
             ),
         )
 

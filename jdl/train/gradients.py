@@ -59,7 +59,7 @@ def mean_gradients(
         params: what to differentiate by.
         model_state: the other variables; each micro-batch hands them to the next.
         batch: arrays with leading dimension [batch].
-        key: the step's key.
+        key: the step's key, the same for every piece: draws are keyed by `batch["row"]`.
         microbatches: pieces to go through one after the other, to fit in memory; divides the batch.
 
     Returns:
@@ -95,9 +95,8 @@ def mean_gradients(
         pieces = jax.tree.map(
             lambda x: jnp.swapaxes(x.reshape(-1, microbatches, *x.shape[1:]), 0, 1), batch
         )
-        keys = jax.random.split(key, microbatches)
         model_state, stacked = jax.lax.scan(
-            lambda carry, x: piece(params, carry, *x), model_state, (pieces, keys)
+            lambda carry, cut: piece(params, carry, cut, key), model_state, pieces
         )
         summed = jax.tree.map(lambda x: x.sum(0), stacked)
 

@@ -72,16 +72,19 @@ def fit(experiment: Experiment, workdir: str | Path, options: Options = Options(
     executor = make_executor(experiment.task, experiment.seed, options)
     rows = executor.rows(experiment.train.batch_size)
     state = executor.init(executor.put(next(experiment.train.train_batches(0, rows))))
-    checkpoints = Checkpoints(workdir / "checkpoints", experiment.mode)
-    start, loader_state, warnings = 0, {}, []
-    if options.resume:
-        like = executor.save_layout(state)
-        start, restored, loader_state, warnings = checkpoints.restore(like)
-        state = executor.load_layout(restored)
-    reporter = Reporter(
-        workdir if jax.process_index() == 0 else None, experiment.num_steps, start
-    )
-    with contextlib.closing(reporter), contextlib.closing(checkpoints):
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            contextlib.closing(Checkpoints(workdir / "checkpoints", experiment.mode))
+        )
+        start, loader_state, warnings = 0, {}, []
+        if options.resume:
+            like = executor.save_layout(state)
+            start, restored, loader_state, warnings = checkpoints.restore(like)
+            state = executor.load_layout(restored)
+        told = workdir if jax.process_index() == 0 else None
+        reporter = stack.enter_context(
+            contextlib.closing(Reporter(told, experiment.num_steps, start))
+        )
         for warning in warnings:
             reporter.say(warning)
         if start:
@@ -216,9 +219,7 @@ class _Run:
         self.history: deque[dict[str, float]] = deque(maxlen=50)
         self.totals: Metrics | None = None
 
-    def train(
-        self, state: PyTree, iterator: BatchIterator, start: int
-    ) -> tuple[PyTree, int, bool]:
+    def train(self, state: PyTree, iterator: BatchIterator, start: int) -> tuple[PyTree, int, bool]:
         """Returns the last state, the updates made, and whether SIGTERM ended it."""
         experiment = self.experiment
         best, worse = self._best_so_far(start), 0
@@ -235,7 +236,9 @@ class _Run:
                 pending = (step, batch, metrics)
                 done = step + 1
                 stop = terminated(step)
-                if not (stop or done % experiment.evaluate_every == 0 or done == experiment.num_steps):
+                if not (
+                    stop or done % experiment.evaluate_every == 0 or done == experiment.num_steps
+                ):
                     continue
                 self._read(*pending)
                 pending = None
@@ -258,9 +261,7 @@ class _Run:
     def _read(self, step: int, batch: dict[str, np.ndarray], metrics: Metrics) -> None:
         """Reads one step's metrics; raises if its loss is not finite."""
         metrics = jax.device_get(metrics)
-        values = {
-            name: scalar(value) for name, value in metrics_lib.compute(metrics).items()
-        }
+        values = {name: scalar(value) for name, value in metrics_lib.compute(metrics).items()}
         if not all(map(math.isfinite, values.values())):
             self.checkpoints.finish()
             raise diagnose(step, list(self.history), batch, self.checkpoints.last_step)
@@ -338,7 +339,8 @@ def _show(
     loader = experiment.test or experiment.validation
     drawn = {}
     if loader is not None:
-        drawn = figures(experiment.task, state, next(loader.eval_batches()), key)
+        batch = jax.device_put(next(loader.eval_batches()), jax.local_devices()[0])
+        drawn = figures(experiment.task, state, batch, key)
     curves = training_curves(reporter.workdir)
     if curves is not None:
         drawn["curves"] = curves
@@ -352,4 +354,6 @@ def _make_writable(workdir: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"the run's folder {workdir} cannot be written: {error.strerror}") from error
+        raise UserError(
+            f"the run's folder {workdir} cannot be written: {error.strerror}"
+        ) from error

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 Value = float | list[float]
 
@@ -27,7 +27,7 @@ Metrics = dict[str, Mean]
 
 
 def mean(
-    values: Float[Array, "batch *rest"], mask: Float[Array, "batch *rest"] | None = None
+    values: Shaped[Array, "batch *rest"], mask: Float[Array, "batch *rest"] | None = None
 ) -> Mean:
     """Sums values and counts them, leaving out those that the mask marks as padding.
 

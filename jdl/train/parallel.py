@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Key, PyTree
 
@@ -35,6 +35,7 @@ def stream_key(root: Key[Array, ""], stream: int, step: Any) -> Key[Array, ""]:
     return jax.random.fold_in(jax.random.fold_in(root, stream), step)
 
 
+@runtime_checkable
 class Executor(Protocol):
     """A task compiled for some devices."""
 
@@ -100,7 +101,9 @@ class _Steps:
         return sum_over_devices(measure(state, batch, self.key(EVALUATE, step)))
 
 
-def shard_largest_dimension(leaf: jax.ShapeDtypeStruct, mesh: Mesh, axis: str = "model") -> P:
+def shard_largest_dimension(
+    leaf: jax.ShapeDtypeStruct, mesh: Mesh | AbstractMesh, axis: str = "model"
+) -> P:
     """The rule of fully sharded data parallelism: cut a leaf along its largest divisible dimension.
 
     Args:
@@ -202,6 +205,8 @@ class PmapExecutor:
     def __init__(self, task: Task, seed: int, devices: list[jax.Device]):
         self.devices = devices
         self.local_devices = [d for d in devices if d.process_index == jax.process_index()]
+        mesh = Mesh(np.array(self.local_devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self.batch_sharding = NamedSharding(mesh, P(AXIS))
         self.steps = _Steps(task, seed)
         pmap = partial(jax.pmap, axis_name=AXIS, devices=devices)
         self._init = pmap(self.steps.init)
@@ -218,7 +223,8 @@ class PmapExecutor:
     def put(self, batch: dict[str, np.ndarray]) -> Batch:
         """Sends this process's rows to its devices."""
         count = len(self.local_devices)
-        return {name: rows.reshape(count, -1, *rows.shape[1:]) for name, rows in batch.items()}
+        pieces = {name: rows.reshape(count, -1, *rows.shape[1:]) for name, rows in batch.items()}
+        return jax.device_put(pieces, self.batch_sharding)
 
     def init(self, batch: Batch) -> PyTree:
         """The state before the first step, the same on every device."""

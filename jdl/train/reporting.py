@@ -164,7 +164,13 @@ class Reporter:
 
 
 def _bar() -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         BarColumn(bar_width=24),
@@ -218,7 +224,9 @@ def training_curves(run: Path) -> "Figure | None":
     if not splits:
         return None
     figure = Figure(figsize=(4.2 * len(splits), 3.2), layout="constrained")
-    for axes, (name, curves) in zip(figure.subplots(1, len(splits), squeeze=False)[0], splits.items()):
+    for axes, (name, curves) in zip(
+        figure.subplots(1, len(splits), squeeze=False)[0], splits.items()
+    ):
         for split, curve in sorted(curves.items()):
             style = "-" if split == "train" else "o-"
             steps = sorted(curve)

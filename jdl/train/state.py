@@ -1,6 +1,6 @@
 """What a network and its optimiser carry from step to step."""
 
-from typing import Any, Self
+from typing import Any
 
 import flax.struct
 import optax
@@ -26,13 +26,13 @@ class TrainState(flax.struct.PyTreeNode):
     """
 
     params: PyTree
-    model_state: dict[str, PyTree]
+    model_state: PyTree
     optimizer_state: PyTree
 
     @classmethod
     def create(
         cls, variables: dict[str, Any] | FrozenDict, optimizer: optax.GradientTransformation
-    ) -> Self:
+    ) -> "TrainState":
         """Takes the variables that `model.init` returns and initialises the optimiser on them.
 
         Args:
@@ -51,7 +51,7 @@ class TrainState(flax.struct.PyTreeNode):
         """The collections that `model.apply` takes."""
         return {"params": self.params, **self.model_state}
 
-    def apply(self, gradients: PyTree, optimizer: optax.GradientTransformation) -> Self:
+    def apply(self, gradients: PyTree, optimizer: optax.GradientTransformation) -> "TrainState":
         """Moves the parameters by one update of the optimiser.
 
         Args:

@@ -34,9 +34,7 @@ class Task(Protocol):
         """Returns the state before the first step; the batch gives shapes."""
         ...
 
-    def train_step(
-        self, state: State, batch: Batch, key: Key[Array, ""]
-    ) -> tuple[State, Metrics]:
+    def train_step(self, state: State, batch: Batch, key: Key[Array, ""]) -> tuple[State, Metrics]:
         """Returns the next state, and the metrics of this batch before the update."""
         ...
 
@@ -45,9 +43,7 @@ class Task(Protocol):
         ...
 
 
-def figures(
-    task: Task, state: State, batch: Batch, key: Key[Array, ""]
-) -> "dict[str, Figure]":
+def figures(task: Task, state: State, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
     """Returns what the task shows a person, or nothing when it has no figures."""
     draw: Any = getattr(task, "figures", None)
     return draw(state, batch, key) if draw else {}

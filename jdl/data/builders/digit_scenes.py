@@ -32,7 +32,11 @@ TINTS = {
 }
 # Each split sees its own rows of the textures, so that no test background was trained on.
 TEXTURE_ROWS = {"train": (0, 256), "validation": (256, 384), "test": (384, 512)}
-HEIGHTS = {2: (23, 30), 3: (20, 27), 4: (18, 23)}  # longer side of the ink, pixels, by digits in the scene
+HEIGHTS = {
+    2: (23, 30),
+    3: (20, 27),
+    4: (18, 23),
+}  # longer side of the ink, pixels, by digits in the scene
 MIN_GAP = 8.0  # pixels between the centres of neighbours, along the axis that the sentence follows
 MAX_HIDDEN = 0.02  # share of a digit's ink that another may share
 SEEDS = {"train": 0, "validation": 1, "test": 2}
@@ -64,9 +68,13 @@ class DigitScenes(EmbeddedBuilder):
         """
         return tfds.features.FeaturesDict(
             {
-                "image": tfds.features.Tensor(shape=(SIZE, SIZE, 3), dtype=np.uint8, encoding="bytes"),
+                "image": tfds.features.Tensor(
+                    shape=(SIZE, SIZE, 3), dtype=np.uint8, encoding="bytes"
+                ),
                 "mask": tfds.features.Tensor(shape=(SIZE, SIZE), dtype=np.uint8, encoding="bytes"),
-                "instances": tfds.features.Tensor(shape=(SIZE, SIZE), dtype=np.uint8, encoding="bytes"),
+                "instances": tfds.features.Tensor(
+                    shape=(SIZE, SIZE), dtype=np.uint8, encoding="bytes"
+                ),
                 "sentence": tfds.features.Text(),
             }
         )
@@ -104,7 +112,7 @@ def arrange(
     count = random.randint(2, 5)
     chosen = random.randint(len(images), size=count)
     colours = random.permutation(list(COLOURS))[:count]
-    heights = random.randint(HEIGHTS[count][0], HEIGHTS[count][1] + 1, size=count)
+    heights = random.randint(HEIGHTS[count][0], HEIGHTS[count][1] + 1, size=count).tolist()
     digits = [resize_ink(images[i, :, :, 0], height) for i, height in zip(chosen, heights)]
     room = SIZE - 1 - np.array([digit.shape for digit in digits])
     middles = np.stack([np.argwhere(digit > 0.5).mean(0) for digit in digits])

@@ -29,7 +29,7 @@ class Digits8x8(EmbeddedBuilder):
         """Returns the features: image uint8 [8, 8, 1] in 0..16, label in 0..9."""
         return tfds.features.FeaturesDict(
             {
-                "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
+                "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8, encoding="bytes"),
                 "label": tfds.features.ClassLabel(num_classes=10),
             }
         )

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jdl.errors import UserError
+
 
 class EmbeddedBuilder(tfds.core.GeneratorBasedBuilder):
     """A dataset whose examples come from an installed package or a local file.
@@ -19,6 +21,7 @@ class EmbeddedBuilder(tfds.core.GeneratorBasedBuilder):
     SPLITS: ClassVar[dict[str, int]]
     CITATION: ClassVar[str] = ""
     LICENSE: ClassVar[str] = ""
+    TAKES_SOURCE: ClassVar[bool] = False  # a local file, given by the user
     HOMEPAGE: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -26,8 +29,14 @@ class EmbeddedBuilder(tfds.core.GeneratorBasedBuilder):
         super().__init_subclass__(skip_registration=True, **kwargs)
 
     def __init__(
-        self, *, advance: Callable[[], None] = lambda: None, source: str | None = None, **kwargs: Any
+        self,
+        *,
+        advance: Callable[[], None] = lambda: None,
+        source: str | None = None,
+        **kwargs: Any,
     ):
+        if source and not self.TAKES_SOURCE:
+            raise UserError(f"dataset {self.name!r} is made without a source; leave it out")
         self.advance = advance
         self.source = source
         super().__init__(file_format="array_record", **kwargs)

@@ -31,7 +31,7 @@ class MNIST5k(EmbeddedBuilder):
         """Returns the features: image uint8 [28, 28, 1] in 0..255, label in 0..9."""
         return tfds.features.FeaturesDict(
             {
-                "image": tfds.features.Tensor(shape=(28, 28, 1), dtype=np.uint8),
+                "image": tfds.features.Tensor(shape=(28, 28, 1), dtype=np.uint8, encoding="bytes"),
                 "label": tfds.features.ClassLabel(num_classes=10),
             }
         )

@@ -11,9 +11,7 @@ import tensorflow_datasets as tfds
 from jdl.data.builders.embedded import EmbeddedBuilder
 from jdl.errors import UserError
 
-URL = (
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-)
+URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 
 
 class TinyShakespeare(EmbeddedBuilder):
@@ -25,6 +23,7 @@ class TinyShakespeare(EmbeddedBuilder):
 
     name = "tiny_shakespeare"
     SPLITS = {"train": 1, "validation": 1, "test": 1}  # noqa: RUF012
+    TAKES_SOURCE = True
     HOMEPAGE = "https://github.com/karpathy/char-rnn"
     LICENSE = "The plays are in the public domain."
     CITATION = """@misc{karpathy2015charrnn, title={char-rnn}, author={Karpathy, Andrej},

@@ -1,0 +1,75 @@
+"""DCGAN on five thousand MNIST digits."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from digit_classifier import digit_classifier
+
+from jdl import create_model
+from jdl.data import InMemoryLoader, load
+from jdl.launch import run
+from jdl.tasks.adversarial import Adversarial
+from jdl.train import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every field is a flag with this name."""
+
+    dataset: str = "mnist5k"
+    classifier: str = "lenet5_mnist"
+    steps: int = 4000
+    batch_size: int = 64
+    learning_rate: float = 4e-4
+    latent_size: int = 64
+    base_features: int = 32
+    seed: int = 0
+
+
+def pad(arrays):
+    """Pads 28×28 digits to 32×32, as DCGAN doubles from 4×4."""
+    return {"image": jnp.pad(arrays["image"], ((0, 0), (2, 2), (2, 2), (0, 0)))}
+
+
+def shift(key, image):
+    """Moves an image by up to three pixels each way, so that the discriminator cannot memorise."""
+    dy, dx = jax.random.randint(key, (2,), 0, 7)
+    padded = jnp.pad(image, ((3, 3), (3, 3), (0, 0)), constant_values=-1.0)
+    return jax.lax.dynamic_slice(padded, (dy, dx, 0), image.shape)
+
+
+def build(config: Config) -> Experiment:
+    """Wires digits, both networks, and an Adam for each."""
+    judge = digit_classifier(config.classifier)
+    train = InMemoryLoader(
+        pad(load(config.dataset, "train").arrays()), config.batch_size, seed=config.seed
+    )
+    test = InMemoryLoader(pad(load(config.dataset, "test").arrays()), 500)
+    sizes = {"image_size": 32, "base_features": config.base_features}
+
+    def adam(rate):
+        return optax.adam(optax.cosine_decay_schedule(rate, config.steps), b1=0.5)
+
+    return Experiment(
+        task=Adversarial(
+            generator=create_model("dcgan_generator", channels=1, **sizes),
+            discriminator=create_model("dcgan_discriminator", **sizes),
+            generator_optimizer=adam(config.learning_rate),
+            discriminator_optimizer=adam(config.learning_rate),
+            latent_size=config.latent_size,
+            judge=lambda images: judge(images[:, 2:-2, 2:-2]),
+            augment=shift,
+        ),
+        train=train,
+        validation=test,
+        test=test,
+        num_steps=config.steps,
+        evaluate_every=500,
+        seed=config.seed,
+    )
+
+
+if __name__ == "__main__":
+    run(__file__)

@@ -1,0 +1,75 @@
+"""A character LSTM on Shakespeare, or on the World English Bible."""
+
+import dataclasses
+
+import optax
+
+from jdl import create_model
+from jdl.data import CharacterTokenizer, TokenWindowLoader, is_prepared, load
+from jdl.launch import run
+from jdl.tasks.language_model import LanguageModel
+from jdl.train import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every field is a flag with this name."""
+
+    dataset: str | None = None
+    """tiny_shakespeare when it is prepared, else bible_en."""
+    hidden_size: int = 384
+    num_layers: int = 1
+    window: int = 64
+    steps: int = 2400
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    dropout: float = 0.1
+    temperature: float = 0.8
+    dtype: str = "float32"
+    seed: int = 0
+
+
+def build(config: Config) -> Experiment:
+    """Wires characters, an LSTM and AdamW with a warm-up and a cosine."""
+    dataset = config.dataset or (
+        "tiny_shakespeare" if is_prepared("tiny_shakespeare") else "bible_en"
+    )
+    texts = {
+        name: "\n".join(load(dataset, name).arrays()["text"])
+        for name in ("train", "validation", "test")
+    }
+    tokenizer = CharacterTokenizer("".join(texts.values()))
+    tokens = {name: tokenizer.encode(text) for name, text in texts.items()}
+    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, 100, config.steps)
+    return Experiment(
+        task=LanguageModel(
+            model=create_model(
+                "char_lstm",
+                vocabulary_size=tokenizer.vocabulary_size,
+                hidden_size=config.hidden_size,
+                embedding_size=config.hidden_size,
+                num_layers=config.num_layers,
+                dropout=config.dropout,
+                dtype=config.dtype,
+            ),
+            optimizer=optax.chain(
+                optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01)
+            ),
+            tokenizer=tokenizer,
+            temperature=config.temperature,
+        ),
+        train=TokenWindowLoader(
+            tokens["train"], config.window, config.batch_size, seed=config.seed
+        ),
+        # Long windows: the memory of a recurrent network is not cut where training's was.
+        validation=TokenWindowLoader(tokens["validation"], 1024, 8),
+        test=TokenWindowLoader(tokens["test"], 1024, 8),
+        num_steps=config.steps,
+        evaluate_every=300,
+        seed=config.seed,
+        monitor="loss",
+    )
+
+
+if __name__ == "__main__":
+    run(__file__)

@@ -1,0 +1,67 @@
+"""U-Net on scenes of digits over real textures."""
+
+import dataclasses
+
+import optax
+
+from jdl import create_model
+from jdl.data import InMemoryLoader, load, validate_labels
+from jdl.launch import run
+from jdl.tasks.segmentation import Segmentation
+from jdl.train import Experiment
+
+CLASSES = ("background", *map(str, range(10)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every field is a flag with this name."""
+
+    dataset: str = "digit_scenes"
+    features: tuple[int, ...] = (16, 32, 64, 128)
+    epochs: int = 12
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    dtype: str = "float32"
+    seed: int = 0
+
+
+def build(config: Config) -> Experiment:
+    """Wires scenes, a same-padded U-Net and AdamW with one cycle of the rate."""
+    splits = {}
+    for name in ("train", "validation", "test"):
+        arrays = load(config.dataset, name).arrays()
+        validate_labels(arrays["mask"], len(CLASSES))
+        splits[name] = {"image": arrays["image"], "mask_label": arrays["mask"]}
+    train = InMemoryLoader(splits["train"], config.batch_size, seed=config.seed)
+    num_steps = config.epochs * train.steps_per_epoch
+    schedule = optax.cosine_onecycle_schedule(num_steps, config.learning_rate)
+    return Experiment(
+        task=Segmentation(
+            model=create_model(
+                "unet_same",
+                num_classes=len(CLASSES),
+                features=config.features,
+                dropout=0.0,
+                dtype=config.dtype,
+            ),
+            optimizer=optax.chain(
+                optax.clip_by_global_norm(1.0),
+                optax.adamw(schedule, weight_decay=config.weight_decay),
+            ),
+            class_names=CLASSES,
+        ),
+        train=train,
+        validation=InMemoryLoader(splits["validation"], 50),
+        test=InMemoryLoader(splits["test"], 50),
+        num_steps=num_steps,
+        evaluate_every=train.steps_per_epoch,
+        seed=config.seed,
+        monitor="iou",
+        mode="max",
+    )
+
+
+if __name__ == "__main__":
+    run(__file__)

@@ -1,0 +1,118 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from jdl.data import augment
+
+KEY = jax.random.key(0)
+IMAGES = jax.random.uniform(jax.random.key(1), (6, 12, 9, 2))
+
+FUNCTIONS = {
+    "flip": augment.random_flip,
+    "crop": partial(augment.random_crop, padding=2),
+    "brightness": partial(augment.random_brightness, max_delta=0.3),
+    "contrast": partial(augment.random_contrast, lower=0.5, upper=1.5),
+    "affine": partial(augment.random_affine, rotation=15.0, scale=0.2, translation=2.0, shear=10.0),
+}
+IDENTITIES = {
+    "flip": partial(augment.random_flip, probability=0.0),
+    "crop": partial(augment.random_crop, padding=0),
+    "brightness": partial(augment.random_brightness, max_delta=0.0),
+    "contrast": partial(augment.random_contrast, lower=1.0, upper=1.0),
+    "affine": augment.random_affine,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_augmentation_does_not_depend_on_how_the_batch_is_cut(name):
+    run = jax.jit(partial(augment.augment_batch, FUNCTIONS[name]))
+    rows = jnp.arange(6)
+    whole = run(KEY, IMAGES, rows)
+    assert whole.shape == IMAGES.shape
+    np.testing.assert_array_equal(whole, run(KEY, IMAGES, rows))
+    parts = [run(KEY, IMAGES[cut], rows[cut]) for cut in (slice(0, 2), slice(2, 6))]
+    np.testing.assert_array_equal(whole, jnp.concatenate(parts))
+    assert (whole != run(jax.random.key(9), IMAGES, rows)).any()
+    assert (whole != IMAGES).any()
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_no_strength_changes_nothing(name):
+    result = augment.augment_batch(IDENTITIES[name], KEY, IMAGES, jnp.arange(6))
+    np.testing.assert_allclose(result, IMAGES, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_type_is_kept(name, dtype):
+    assert FUNCTIONS[name](KEY, IMAGES[0].astype(dtype)).dtype == dtype
+
+
+def test_images_of_one_batch_are_moved_differently():
+    same = jnp.broadcast_to(IMAGES[:1], IMAGES.shape)
+    moved = augment.augment_batch(FUNCTIONS["affine"], KEY, same, jnp.arange(6))
+    assert len({image.tobytes() for image in np.asarray(moved)}) == 6
+
+
+def test_affine_agrees_with_scipy():
+    """SciPy, zero outside, with its corner origin translated to ours at the centre."""
+    image = np.asarray(IMAGES[0])
+    inverse = np.array([[0.9, 0.35], [-0.3, 1.1]])
+    translation = np.array([1.3, -0.7])
+    centre = (np.array(image.shape[:2]) - 1) / 2
+    offset = centre - inverse @ (centre + translation)
+    expected = np.stack(
+        [
+            scipy.ndimage.affine_transform(
+                image[:, :, c], inverse, offset, order=1, mode="grid-constant"
+            )
+            for c in range(2)
+        ],
+        axis=-1,
+    )
+    result = augment.affine(IMAGES[0], jnp.array(inverse), jnp.array(translation))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_strengths_are_bounds_in_the_units_that_they_name():
+    """A blurred point off the centre shows by where it goes what was done to the image."""
+    rows, columns = jnp.mgrid[:41, :41]
+
+    def centre_of_mass(image):
+        mass = image[:, :, 0] / image.sum()
+        return jnp.stack([(mass * rows).sum() - 20, (mass * columns).sum() - 20])
+
+    point = jnp.exp(-((rows - 20.0) ** 2 + (columns - 30.0) ** 2) / 4)[:, :, None]
+    keys = jax.random.split(KEY, 200)
+
+    def places(**strength):
+        move = jax.jit(jax.vmap(partial(augment.random_affine, **strength), (0, None)))
+        return np.asarray(jax.vmap(centre_of_mass)(move(keys, point)))
+
+    row, column = places(rotation=30.0).T
+    angles = np.rad2deg(np.arctan2(-row, column))
+    assert 28 < np.abs(angles).max() <= 30.1
+    assert abs(angles.mean()) < 4
+    shifts = places(translation=3.0) - np.array([0, 10])[None, :]
+    assert 2.8 < np.abs(shifts).max() <= 3.01
+    sizes = places(scale=0.25)[:, 1] / 10
+    assert 1.2 < sizes.max() <= 1.251
+    assert 0.8 <= sizes.min() + 1e-3 < 0.83
+
+
+def test_shear_slants_columns():
+    rows, columns = jnp.mgrid[:41, :41]
+    above = jnp.exp(-((rows - 10.0) ** 2 + (columns - 20.0) ** 2) / 4)[:, :, None]
+    keys = jax.random.split(KEY, 100)
+    move = jax.jit(jax.vmap(partial(augment.random_affine, shear=20.0), (0, None)))
+    moved = move(keys, above)[..., 0]
+    mass = moved.sum((1, 2))
+    row = (moved * rows[None]).sum((1, 2)) / mass - 20
+    column = (moved * columns[None]).sum((1, 2)) / mass - 20
+    slant = np.rad2deg(np.arctan(np.asarray(column / row)))
+    np.testing.assert_allclose(row, -10, atol=0.05)  # rows stay where they are
+    assert 18 < np.abs(slant).max() <= 20.1

@@ -1,0 +1,104 @@
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jdl
+from jdl.errors import UserError
+from jdl.models.registry import _natural, example_of
+
+PARAMETERS = {
+    "char_lstm": 1_232_705,
+    "dcgan_discriminator": 2_765_568,
+    "dcgan_generator": 3_576_704,
+    "ddpm_cifar10": 35_746_307,
+    "gpt1": 116_534_784,
+    "gpt2": 124_439_808,
+    "gpt2_large": 774_030_080,
+    "gpt2_medium": 354_823_168,
+    "gpt2_xl": 1_557_611_200,
+    "gpt3_175b": 174_604_259_328,
+    "lenet5": 61_706,
+    "lenet5_relu": 61_706,
+    "unet": 31_030_658,
+    "unet_same": 31_030_658,
+    "vae": 1_691_369,
+}
+
+
+def test_table_and_registry_have_the_same_names():
+    assert jdl.list_models() == list(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_exact_parameter_count(name):
+    info = jdl.model_info(name)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(jdl.create_model(name).init, key, *info.example)
+    count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert count == info.params == PARAMETERS[name]
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_model_says_what_it_is(name):
+    info = jdl.model_info(name)
+    assert info.name == name
+    assert info.description.endswith(".")
+    assert "http" in info.paper
+    assert "dtype" in info.overrides
+    assert all(x.shape[0] == 1 for x in info.example if x.ndim)
+
+
+def test_wildcards_and_natural_order():
+    assert jdl.list_models("gpt2*") == ["gpt2", "gpt2_large", "gpt2_medium", "gpt2_xl"]
+    assert jdl.list_models("no such*") == []
+    assert sorted(["b10", "b2", "b", "a2"], key=_natural) == ["a2", "b", "b2", "b10"]
+
+
+def test_unknown_model():
+    with pytest.raises(UserError, match=r"unknown model 'lennet5'.*lenet5"):
+        jdl.create_model("lennet5")
+    with pytest.raises(UserError, match="ddpm_cifar10"):
+        jdl.model_info("ddpm_cifar")
+
+
+def test_unknown_override_names_the_nearest_first():
+    with pytest.raises(UserError, match="unet has no option 'feature'; it has features, "):
+        jdl.create_model("unet", feature=(1, 2))
+
+
+def test_overrides_reach_the_module():
+    model = jdl.create_model("gpt1", num_layers=2)
+    assert (model.num_layers, model.vocabulary_size, model.post_norm) == (2, 40_478, True)
+
+
+def test_variants_are_imported_by_name():
+    from jdl.models import dcgan_generator
+
+    assert dcgan_generator(image_size=32).image_size == 32
+    with pytest.raises(ImportError):
+        from jdl.models import no_such_model  # noqa: F401
+
+
+def test_example_of_a_module():
+    assert example_of(jdl.create_model("gpt2", num_layers=1))[0].dtype == jnp.int32
+
+
+def test_looking_up_models_starts_no_backend():
+    # JAX raises as soon as anything asks for a device of a platform that does not exist.
+    environment = {**os.environ, "JAX_PLATFORMS": "no_such_platform"}
+    code = (
+        "import sys, jdl; assert 'jax' not in sys.modules; "
+        "[jdl.create_model(name) for name in jdl.list_models()]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_unknown_attribute_of_the_package():
+    with pytest.raises(AttributeError, match="no_such_room"):
+        jdl.no_such_room  # noqa: B018
+    assert "create_model" in dir(jdl)

@@ -1,0 +1,58 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jdl.train.gradients import is_mapped, mean_gradients
+from jdl.train.metrics import mean
+
+
+def loss(params, model_state, batch, key):
+    predicted = jnp.tanh(batch["x"] @ params["w"])[:, 0]
+    value = mean((predicted - batch["y"]) ** 2, batch["mask"])
+    return value, (model_state, {"loss": value})
+
+
+def make_batch(size):
+    draw = np.random.default_rng(1)
+    return {
+        "x": jnp.array(draw.normal(size=(size, 3)), jnp.float32),
+        "y": jnp.array(draw.normal(size=size), jnp.float32),
+        "mask": jnp.array(draw.integers(0, 2, size), jnp.float32),
+    }
+
+
+def test_four_microbatches_are_one_batch_even_with_padding():
+    params, batch, key = {"w": jnp.ones((3, 1))}, make_batch(16), jax.random.key(0)
+    whole, _, metrics = mean_gradients(loss, params, {}, batch, key)
+    cut, _, cut_metrics = mean_gradients(loss, params, {}, batch, key, microbatches=4)
+    np.testing.assert_allclose(cut["w"], whole["w"], rtol=1e-5)
+    for name in metrics:
+        np.testing.assert_allclose(cut_metrics[name].total, metrics[name].total, rtol=1e-5)
+
+
+def test_it_is_the_gradient_of_the_mean_over_real_rows():
+    params, batch = {"w": jnp.ones((3, 1))}, make_batch(16)
+    ours, _, _ = mean_gradients(loss, params, {}, batch, jax.random.key(0))
+    real = jax.tree.map(lambda x: x[np.asarray(batch["mask"]) > 0], batch)
+
+    def plain(params):
+        predicted = jnp.tanh(real["x"] @ params["w"])[:, 0]
+        return ((predicted - real["y"]) ** 2).mean()
+
+    np.testing.assert_allclose(ours["w"], jax.grad(plain)(params)["w"], rtol=1e-5)
+
+
+def test_eight_mapped_devices_give_the_gradient_of_the_whole_batch():
+    params, batch, key = {"w": jnp.ones((3, 1))}, make_batch(16), jax.random.key(0)
+    whole, _, _ = mean_gradients(loss, params, {}, batch, key)
+    pieces = jax.tree.map(lambda x: x.reshape(8, 2, *x.shape[1:]), batch)
+    mapped = jax.pmap(
+        lambda batch: mean_gradients(loss, params, {}, batch, key)[0], axis_name="data"
+    )(pieces)
+    for device in range(8):
+        np.testing.assert_allclose(mapped["w"][device], whole["w"], rtol=1e-5)
+
+
+def test_an_axis_is_seen_only_under_its_map():
+    assert not is_mapped()
+    assert jax.pmap(lambda x: x + is_mapped(), axis_name="data")(jnp.zeros(8)).tolist() == [1.0] * 8
