@@ -35,7 +35,7 @@ def build(config: Config) -> Experiment:
         "tiny_shakespeare" if is_prepared("tiny_shakespeare") else "bible_en"
     )
     texts = {
-        name: "\n".join(load(dataset, name).arrays()["text"])
+        name: "".join(load(dataset, name).arrays()["text"])
         for name in ("train", "validation", "test")
     }
     tokenizer = CharacterTokenizer("".join(texts.values()))

@@ -40,6 +40,11 @@ class Checkpoints:
         )
         self.manager = ocp.CheckpointManager(
             self.directory,
+            # Named here, so that a checkpoint can describe itself before anything is restored.
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "loader": ocp.JsonCheckpointHandler(),
+            },
             options=ocp.CheckpointManagerOptions(
                 best_fn=value,
                 best_mode=mode,

@@ -1,0 +1,1 @@
+"""Schedules and gradient transformations that optax lacks."""

@@ -1,0 +1,99 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jdl.ops import winograd
+from jdl.ops.winograd import conv3x3, wins
+
+# Float32 rounding: 4e-6 of a standard deviation of the outcome by F(2×2) as measured, 3e-5 by
+# F(4×4), whose matrices amplify by more; five to ten times as much allows for the extremes. One
+# wrong entry of any matrix errs by 1e-1 and more.
+TOLERANCE = {2: 5e-5, 4: 3e-4}
+
+
+def lax_conv(images, kernel):
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
+
+
+def drawn(batch, height, width, channels, features, seed=0):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    images = jax.random.normal(keys[0], (batch, height, width, channels))
+    kernel = jax.random.normal(keys[1], (3, 3, channels, features)) / (9 * channels) ** 0.5
+    return images, kernel, jax.random.normal(keys[2], (batch, height, width, features))
+
+
+def all_three(convolution, images, kernel, gradient):
+    outputs, pull_back = jax.vjp(convolution, images, kernel)
+    return outputs, *pull_back(gradient)
+
+
+def assert_same(got, expected, tolerance):
+    for a, b in zip(got, expected, strict=True):
+        assert a.shape == b.shape
+        scale = np.sqrt(np.mean(np.square(b)))
+        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize(
+    "shape", [(2, 8, 8, 5, 5), (3, 7, 7, 4, 6), (2, 14, 13, 3, 8), (2, 9, 6, 8, 2), (1, 1, 2, 3, 3)]
+)
+def test_outputs_and_both_gradients_are_those_of_lax(shape, tile):
+    arrays = drawn(*shape)
+    ours = partial(winograd._conv3x3, tile=tile)
+    expected = all_three(lax_conv, *arrays)
+    assert_same(jax.jit(partial(all_three, ours))(*arrays), expected, TOLERANCE[tile])
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), *[st.integers(1, 9)] * 2, *[st.integers(1, 4)] * 2),
+    st.integers(0, 9),
+)
+def test_any_small_shape(shape, seed):
+    arrays = drawn(*shape, seed)
+    assert_same(all_three(conv3x3, *arrays), all_three(lax_conv, *arrays), TOLERANCE[2])
+
+
+@pytest.mark.parametrize("size", [27, 28])
+def test_large_images_take_large_tiles(size):
+    arrays = drawn(1, size, size, 3, 4)
+    got = jax.jit(partial(all_three, conv3x3))(*arrays)
+    assert_same(got, all_three(lax_conv, *arrays), TOLERANCE[4])
+
+
+def test_a_batch_sharded_over_devices():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    images, kernel, gradient = drawn(8, 6, 6, 4, 5)
+    expected = all_three(lax_conv, images, kernel, gradient)
+    by_batch = NamedSharding(mesh, PartitionSpec("data"))
+    images, gradient = jax.device_put((images, gradient), by_batch)
+    kernel = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
+    got = jax.jit(partial(all_three, conv3x3))(images, kernel, gradient)
+    assert_same(jax.device_get(got), expected, TOLERANCE[2])
+
+
+def test_pmap():
+    images, kernel, _ = drawn(8, 6, 6, 4, 5)
+    got = jax.pmap(conv3x3, in_axes=(0, None))(images.reshape(4, 2, 6, 6, 4), kernel)
+    got = jax.device_get(got).reshape(8, 6, 6, 5)
+    assert_same([got], [lax_conv(images, kernel)], TOLERANCE[2])
+
+
+def test_half_precision_is_refused():
+    images, kernel, _ = drawn(1, 4, 4, 2, 2)
+    with pytest.raises(Exception, match="float32|type"):
+        conv3x3(images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+
+
+def test_wins_is_a_rule_on_shapes():
+    assert wins(64, 14, 14, 64, 64)
+    assert not wins(64, 28, 28, 3, 16)
