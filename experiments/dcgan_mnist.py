@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from digit_classifier import digit_classifier
+from lenet5_mnist import trained_classifier
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
@@ -42,7 +42,7 @@ def shift(key, image):
 
 def build(config: Config) -> Experiment:
     """Wires digits, both networks, and an Adam for each."""
-    judge = digit_classifier(config.classifier)
+    judge = trained_classifier(config.classifier)
     train = InMemoryLoader(
         pad(load(config.dataset, "train").arrays()), config.batch_size, seed=config.seed
     )

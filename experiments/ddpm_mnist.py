@@ -3,7 +3,7 @@
 import dataclasses
 
 import optax
-from digit_classifier import digit_classifier
+from lenet5_mnist import trained_classifier
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
@@ -32,7 +32,7 @@ class Config:
 
 def build(config: Config) -> Experiment:
     """Wires digits, a U-Net on patches, the cosine schedule and Adam."""
-    judge = digit_classifier(config.classifier)
+    judge = trained_classifier(config.classifier)
     images = {
         s: {"image": load(config.dataset, s).arrays()["image"]}
         for s in ("train", "validation", "test")

@@ -1,6 +1,7 @@
 """LeNet-5 on five thousand MNIST digits."""
 
 import dataclasses
+import sys
 from functools import partial
 
 import optax
@@ -8,9 +9,13 @@ import optax
 from jdl import create_model
 from jdl.data import InMemoryLoader, load, validate_labels
 from jdl.data.augment import random_affine
-from jdl.launch import run
+from jdl.errors import UserError
+from jdl.launch import find_run, open_run, run, train
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.tasks.judge import Judge
+from jdl.train import Experiment, Options
+from jdl.train.loop import restore
+from jdl.train.reporting import read_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +56,29 @@ def build(config: Config) -> Experiment:
         monitor="accuracy",
         mode="max",
     )
+
+
+def trained_classifier(run_name: str) -> Judge:
+    """Restores the best checkpoint of a run of this experiment, trained first if there is none.
+
+    Args:
+        run_name: as `jdl evaluate` takes it; "lenet5_mnist" for the latest.
+
+    Returns:
+        Images [batch, 28, 28, 1] in [0, 1] → class probabilities.
+    """
+    try:
+        folder = find_run(run_name)
+    except UserError:
+        print("the classifier that judges samples is trained first", flush=True)
+        folder = train(sys.modules[__name__], Config(), Options())
+    experiment, _ = open_run(folder)
+    executor, state, _ = restore(experiment, folder)
+    state = executor.local(state)
+    tested = [line["accuracy"] for line in read_metrics(folder) if line["split"] == "test"]
+    if tested:
+        print(f"samples are judged by {folder}, test accuracy {tested[-1]:.1%}", flush=True)
+    return lambda images: experiment.task.probabilities(state, images)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argcomplete.autocomplete(parser)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     # An experiment's own flags are not the door's to know: they are read once it is imported.
-    if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+    if arguments[:1] == ["train"] and arguments[1:] not in ([], ["-h"], ["--help"]):
         with exit_on_user_error():
+            if arguments[1].startswith("-"):
+                raise UserError("the experiment's name comes first, then its flags")
             module = load_experiment(arguments[1])
             config, options = parse_flags(module, arguments[2:])
             train(module, config, options)
@@ -92,9 +94,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="shape of an input without the batch, as 32,32,1; once for each input",
     )
 
-    training = add("train", train_help, "Train an experiment; its own flags follow its name.")
+    training = add("train", None, "Train an experiment; its own flags follow its name.")
     _names(training, "experiment", "name of an experiment, or a .py file of yours", _experiments)
-    training.add_argument("flags", nargs="*", help="jdl train EXPERIMENT --help lists them")
+    training.add_argument("--…", help="its flags: `jdl train EXPERIMENT --help` lists them")
 
     evaluating = add("evaluate", evaluate_run, "Measure the best checkpoint of a run.")
     _names(evaluating, "run", _RUN, _runs)
@@ -196,11 +198,6 @@ def show_summary(known: argparse.Namespace) -> None:
     print(summary(known.model, *known.shape))
 
 
-def train_help(known: argparse.Namespace) -> None:
-    """`jdl train` reaches here only when flags come before the experiment's name."""
-    raise UserError("the experiment's name comes first, then its flags: jdl train EXPERIMENT …")
-
-
 def evaluate_run(known: argparse.Namespace) -> None:
     """`jdl evaluate RUN`."""
     from jdl.train.loop import evaluate
@@ -219,14 +216,14 @@ def evaluate_run(known: argparse.Namespace) -> None:
 
 def predict(known: argparse.Namespace) -> None:
     """`jdl predict RUN IMAGE...`."""
-    import numpy as np
+    import jax.numpy as jnp
 
     folder, experiment = _open(known.run)
     task: Any = experiment.task
     if not hasattr(task, "predict"):
         raise UserError(f"{folder} does not predict; {type(task).__name__} is its task")
     shape = next(experiment.train.train_batches())["image"].shape[1:]
-    images = np.stack([read_image(path, shape, known.convert) for path in known.images])
+    images = jnp.stack([read_image(path, shape, known.convert) for path in known.images])
     state = _restore(experiment, folder)
     for path, scores in zip(known.images, task.predict(state, images)):
         best = list(scores.items())[: known.top]

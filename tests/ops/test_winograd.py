@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import TypeCheckError
 
 from jdl.ops import winograd
 from jdl.ops.winograd import conv3x3, wins
 
-# Float32 rounding: 4e-6 of a standard deviation of the outcome by F(2×2) as measured, 3e-5 by
-# F(4×4), whose matrices amplify by more; five to ten times as much allows for the extremes. One
+# Float32 rounding: at most 1.5e-5 of a standard deviation by F(2×2) as measured, 1e-4 by
+# F(4×4), whose matrices amplify by more (both of the kernel's gradient); three times that. One
 # wrong entry of any matrix errs by 1e-1 and more.
 TOLERANCE = {2: 5e-5, 4: 3e-4}
 
@@ -42,9 +43,15 @@ def assert_same(got, expected, tolerance):
         np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize(
-    "shape", [(2, 8, 8, 5, 5), (3, 7, 7, 4, 6), (2, 14, 13, 3, 8), (2, 9, 6, 8, 2), (1, 1, 2, 3, 3)]
+    ("tile", "shape"),
+    [
+        (2, (2, 8, 8, 5, 5)),
+        (2, (3, 7, 9, 4, 6)),
+        (2, (1, 1, 2, 3, 2)),
+        (4, (2, 8, 8, 5, 5)),
+        (4, (2, 14, 9, 3, 8)),
+    ],
 )
 def test_outputs_and_both_gradients_are_those_of_lax(shape, tile):
     arrays = drawn(*shape)
@@ -53,19 +60,20 @@ def test_outputs_and_both_gradients_are_those_of_lax(shape, tile):
     assert_same(jax.jit(partial(all_three, ours))(*arrays), expected, TOLERANCE[tile])
 
 
-@settings(max_examples=8, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=3, deadline=None)
 @given(
     st.tuples(st.integers(1, 3), *[st.integers(1, 9)] * 2, *[st.integers(1, 4)] * 2),
     st.integers(0, 9),
 )
 def test_any_small_shape(shape, seed):
     arrays = drawn(*shape, seed)
-    assert_same(all_three(conv3x3, *arrays), all_three(lax_conv, *arrays), TOLERANCE[2])
+    got = jax.jit(partial(all_three, conv3x3))(*arrays)
+    assert_same(got, all_three(lax_conv, *arrays), TOLERANCE[2])
 
 
-@pytest.mark.parametrize("size", [27, 28])
-def test_large_images_take_large_tiles(size):
-    arrays = drawn(1, size, size, 3, 4)
+def test_large_images_take_large_tiles():
+    arrays = drawn(1, 27, 26, 3, 4)
     got = jax.jit(partial(all_three, conv3x3))(*arrays)
     assert_same(got, all_three(lax_conv, *arrays), TOLERANCE[4])
 
@@ -90,7 +98,7 @@ def test_pmap():
 
 def test_half_precision_is_refused():
     images, kernel, _ = drawn(1, 4, 4, 2, 2)
-    with pytest.raises(Exception, match="float32|type"):
+    with pytest.raises(TypeCheckError):
         conv3x3(images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
 
 

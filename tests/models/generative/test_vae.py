@@ -14,14 +14,15 @@ def test_call_is_encode_sample_decode():
     model = jdl.create_model("vae", **TINY)
     images = jax.random.uniform(jax.random.key(1), (5, 8, 12, 2))
     keys = jax.random.split(jax.random.key(2), 5)
-    (logits, mean, log_variance), variables = model.init_with_output(
+    (logits, mean, log_variance), variables = jax.jit(model.init_with_output)(
         jax.random.key(0), images, keys
     )
-    again = model.apply(variables, images, method="encode")
+    apply = jax.jit(model.apply, static_argnames="method")
+    again = apply(variables, images, method="encode")
     np.testing.assert_array_equal(mean, again[0])
     np.testing.assert_array_equal(log_variance, again[1])
     latents = sample_latents(keys, mean, log_variance)
-    decoded = model.apply(variables, latents, method="decode")
+    decoded = apply(variables, latents, method="decode")
     np.testing.assert_allclose(logits, decoded, atol=1e-6)
     assert logits.shape == images.shape
 

@@ -10,10 +10,11 @@ TINY = {"vocabulary_size": 11, "embedding_size": 5, "hidden_size": 7, "num_layer
 def test_carry_continues_the_text():
     model = jdl.create_model("char_lstm", **TINY)
     text = jax.random.randint(jax.random.key(1), (3, 10), 0, 11)
-    variables = model.init(jax.random.key(0), text)
-    whole, last = model.apply(variables, text)
-    first, carry = model.apply(variables, text[:, :4], model.initial_carry(3))
-    second, continued = model.apply(variables, text[:, 4:], carry)
+    variables = jax.jit(model.init)(jax.random.key(0), text)
+    apply = jax.jit(model.apply)
+    whole, last = apply(variables, text)
+    first, carry = apply(variables, text[:, :4], model.initial_carry(3))
+    second, continued = apply(variables, text[:, 4:], carry)
     np.testing.assert_allclose(whole, jnp.concatenate([first, second], axis=1), atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), last, continued)
     assert whole.shape == (3, 10, 11)
@@ -22,9 +23,10 @@ def test_carry_continues_the_text():
 def test_initial_carry_is_what_no_carry_means():
     model = jdl.create_model("char_lstm", **TINY)
     text = jnp.zeros((2, 3), int)
-    variables = model.init(jax.random.key(0), text)
-    with_carry, _ = model.apply(variables, text, model.initial_carry(2))
-    np.testing.assert_array_equal(model.apply(variables, text)[0], with_carry)
+    variables = jax.jit(model.init)(jax.random.key(0), text)
+    apply = jax.jit(model.apply)
+    with_carry, _ = apply(variables, text, model.initial_carry(2))
+    np.testing.assert_array_equal(apply(variables, text)[0], with_carry)
 
 
 def test_names_of_torchs_word_language_model():

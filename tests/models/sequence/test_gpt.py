@@ -13,7 +13,7 @@ TINY = {"vocabulary_size": 13, "max_length": 8, "width": 12, "num_layers": 2, "n
 def test_causality_by_gradient(name):
     model = jdl.create_model(name, **TINY)
     text = jax.random.randint(jax.random.key(1), (1, 8), 0, 13)
-    variables = model.init(jax.random.key(0), text)
+    variables = jax.jit(model.init)(jax.random.key(0), text)
     table = "tokens_embed" if name == "gpt1" else "wte"
 
     def logits(embedded):
@@ -23,7 +23,7 @@ def test_causality_by_gradient(name):
         parameters = {**variables["params"], positions: {"embedding": shifted}}
         return model.apply({"params": parameters}, text)[0].sum(-1)
 
-    influence = np.abs(jax.jacobian(logits)(jnp.zeros((8, 12)))).sum(-1)  # [output, input]
+    influence = np.abs(jax.jit(jax.jacobian(logits))(jnp.zeros((8, 12)))).sum(-1)  # [output, input]
     assert variables["params"][table]["embedding"].shape == (13, 12)
     assert (influence[np.triu_indices(8, 1)] == 0).all()
     assert (influence[np.tril_indices(8)] > 0).all()
@@ -32,7 +32,7 @@ def test_causality_by_gradient(name):
 def test_equals_the_equations_written_out():
     model = jdl.create_model("gpt2", **{**TINY, "num_layers": 1})
     text = jax.random.randint(jax.random.key(1), (2, 5), 0, 13)
-    logits, variables = model.init_with_output(jax.random.key(0), text)
+    logits, variables = jax.jit(model.init_with_output)(jax.random.key(0), text)
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
     block = p["h.0"]
 
@@ -63,9 +63,9 @@ def test_equals_the_equations_written_out():
 
 
 def test_residual_kernels_start_smaller():
-    parameters = jdl.create_model(
-        "gpt2", vocabulary_size=13, max_length=8, width=96, num_layers=2, num_heads=3
-    ).init(jax.random.key(0), jnp.zeros((1, 2), int))["params"]["h.1"]
+    model = jdl.create_model("gpt2", **{**TINY, "width": 96})
+    init = jax.jit(model.init)
+    parameters = init(jax.random.key(0), jnp.zeros((1, 2), int))["params"]["h.1"]
     assert float(parameters["mlp"]["c_fc"]["kernel"].std()) == pytest.approx(0.02, rel=0.05)
     assert float(parameters["mlp"]["c_proj"]["kernel"].std()) == pytest.approx(0.01, rel=0.05)
 

@@ -1,0 +1,64 @@
+"""Every experiment's `build` runs two steps on a shrunk Config, and shows its figures."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jdl.launch import experiment_files, load_experiment
+from jdl.train import fit
+from jdl.train.options import Options
+
+# What makes each experiment small; a test below compares these names with the folder's.
+SHRUNK = {
+    "lenet5_mnist": {"epochs": 1},
+    "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
+    "lstm_char": {"dataset": "bible_en", "steps": 2, "hidden_size": 8, "window": 8},
+    "vae_mnist": {"epochs": 1, "latent_size": 2},
+    "dcgan_mnist": {"steps": 2, "base_features": 4, "batch_size": 8},
+    "ddpm_mnist": {"steps": 2, "channels": 8, "batch_size": 8},
+}
+
+
+def test_every_experiment_is_tested():
+    assert set(experiment_files()) == set(SHRUNK)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("experiments")
+
+
+def shorten(experiment):
+    """Two steps, and a handful of examples to measure on."""
+    test = experiment.test
+    if hasattr(test, "arrays"):
+        few = {name: array[:8] for name, array in test.arrays.items()}
+        test = type(test)(few, 8)
+    return dataclasses.replace(
+        experiment, num_steps=2, evaluate_every=2, validation=test, test=test
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHRUNK)
+def test_two_steps(name, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    if name in ("dcgan_mnist", "ddpm_mnist") and not Path("runs/lenet5_mnist").exists():
+        # They are judged by a trained LeNet-5; two steps of training will do here.
+        lenet = load_experiment("lenet5_mnist")
+        monkeypatch.setattr(lenet, "build", lambda c, build=lenet.build: shorten(build(c)))
+    module = load_experiment(name)
+    experiment = shorten(module.build(module.Config(**SHRUNK[name])))
+    result = fit(experiment, folder / name, Options(devices=1))
+    assert all(np.isfinite(np.nanmean(value)) for value in result.test.values())
+    assert len(list((folder / name / "figures").glob("*.png"))) >= 2
+
+
+@pytest.mark.parametrize("name", SHRUNK)
+def test_the_docstring_is_a_label(name):
+    """Paper, command, seed, hardware, wall-clock and result: all of them, before anything else."""
+    label = load_experiment(name).__doc__
+    for part in ("https://", f"jdl train {name}", "Seed", "cores", "Result"):
+        assert part in label, f"{name}'s docstring does not say {part!r}"

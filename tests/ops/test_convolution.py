@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdl.ops.convolution import conv_transpose
+
+CASES = [  # height, width, kernel, stride, padding, output_padding
+    (1, 1, 4, 1, 0, 0),
+    (4, 5, 4, 2, 1, 0),
+    (5, 4, 3, 2, 1, 1),
+    (4, 4, 5, 2, 2, 1),
+    (3, 4, 2, 2, 0, 0),
+    (4, 3, 3, 1, 1, 0),
+    (3, 3, 2, 3, 0, 0),
+]
+
+
+def scattered(x, w, stride, padding, output_padding):
+    """Equation (1), term by term."""
+    batch, height, width, _ = x.shape
+    size = w.shape[0]
+    y = np.zeros(
+        (
+            batch,
+            stride * (height - 1) + size + output_padding,
+            stride * (width - 1) + size + output_padding,
+            w.shape[2],
+        )
+    )
+    for i in range(height):
+        for j in range(width):
+            block = np.einsum("bf,uvcf->buvc", x[:, i, j], w)
+            y[:, stride * i : stride * i + size, stride * j : stride * j + size] += block
+    return y[:, padding : y.shape[1] - padding, padding : y.shape[2] - padding]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_its_equation(case):
+    height, width, size, stride, padding, output_padding = case
+    random = np.random.RandomState(0)
+    x = random.randn(2, height, width, 3).astype(np.float32)
+    w = random.randn(size, size, 4, 3).astype(np.float32)
+    found = jax.jit(lambda x, w: conv_transpose(x, w, stride, padding, output_padding))(x, w)
+    np.testing.assert_allclose(
+        found, scattered(x, w, stride, padding, output_padding), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("case", CASES[:4])
+def test_gradient_is_that_of_the_equation(case):
+    height, width, size, stride, padding, output_padding = case
+    random = np.random.RandomState(0)
+    x = random.randn(2, height, width, 3).astype(np.float32)
+    w = random.randn(size, size, 4, 3).astype(np.float32)
+    extra = (stride, padding, output_padding)
+    g = random.randn(*scattered(x, w, *extra).shape).astype(np.float32)
+    by_x, by_w = jax.jit(
+        jax.grad(lambda x, w: (conv_transpose(x, w, *extra) * g).sum(), argnums=(0, 1))
+    )(x, w)
+    # ⟨g, y⟩ is linear in x and in w: its gradient by an entry is its value at that entry alone.
+    for place in [(0, 0, 0, 0), (1, height - 1, width // 2, 2)]:
+        one = np.zeros_like(x)
+        one[place] = 1
+        expected = (scattered(one, w, *extra) * g).sum()
+        assert float(by_x[place]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    for place in [(0, 0, 0, 0), (size - 1, size // 2, 3, 1)]:
+        one = np.zeros_like(w)
+        one[place] = 1
+        expected = (scattered(x, one, *extra) * g).sum()
+        assert float(by_w[place]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_transposes_the_convolution():
+    """⟨conv(y), x⟩ = ⟨y, conv_transpose(x)⟩."""
+    random = np.random.RandomState(0)
+    y = jnp.asarray(random.randn(1, 8, 8, 2), jnp.float32)
+    w = jnp.asarray(random.randn(4, 4, 2, 3), jnp.float32)
+    convolved = jax.lax.conv_general_dilated(
+        y, w, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    x = jnp.asarray(random.randn(*convolved.shape), jnp.float32)
+    left, right = (convolved * x).sum(), (y * conv_transpose(x, w, 2, 1)).sum()
+    np.testing.assert_allclose(left, right, rtol=1e-4)

@@ -1,0 +1,54 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdl.ops.pooling import avg_pool, max_pool
+
+CASES = [  # height, width, window, stride, padding
+    (8, 6, 2, 2, 0),
+    (9, 7, 2, 2, 0),
+    (7, 9, 3, 2, 1),
+    (8, 8, 3, 2, 0),
+    (6, 7, 3, 1, 1),
+    (9, 9, 2, 3, 0),
+]
+
+
+def images_with_ties(height, width):
+    """Images of few different values, as after a ReLU: the first maximum must win."""
+    values = np.random.RandomState(0).randint(0, 3, (2, height, width, 3))
+    return jnp.asarray(values, jnp.float32)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_max_pool_equals_reduce_window_forward_and_backward(case):
+    height, width, window, stride, padding = case
+    images = images_with_ties(height, width)
+
+    def reference(x):
+        return nn.max_pool(x, (window, window), (stride, stride), [(padding, padding)] * 2)
+
+    def value_and_pullback(pool):
+        pooled, pullback = jax.vjp(pool, images)
+        return pooled, pullback(jnp.arange(pooled.size, dtype=jnp.float32).reshape(pooled.shape))[0]
+
+    expected = jax.jit(lambda: value_and_pullback(reference))()
+    found = jax.jit(lambda: value_and_pullback(lambda x: max_pool(x, window, stride, padding)))()
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_avg_pool_counts_padded_zeros(case):
+    height, width, window, stride, padding = case
+    images = images_with_ties(height, width)
+    padded = np.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (window, window), axis=(1, 2))
+    expected = windows[:, ::stride, ::stride].mean((-2, -1))
+    np.testing.assert_allclose(avg_pool(images, window, stride, padding), expected, rtol=1e-6)
+
+
+def test_negative_images_keep_their_maximum_beside_the_padding():
+    assert float(max_pool(-jnp.ones((1, 2, 2, 1)), 3, 1, 1).max()) == -1
