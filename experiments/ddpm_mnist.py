@@ -20,12 +20,12 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 3000
+    steps: int = 1800
     batch_size: int = 64
     learning_rate: float = 2e-3
-    channels: int = 48
+    channels: int = 64
     patch: int = 2
-    ema: float = 0.998
+    ema: float = 0.995
     prediction: str = "velocity"
     seed: int = 0
 
@@ -40,8 +40,8 @@ def build(config: Config) -> Experiment:
     unet = create_model(
         "ddpm_cifar10",
         channels=config.channels,
-        channel_multipliers=(1, 2),
-        num_res_blocks=2,
+        channel_multipliers=(1, 1),
+        num_res_blocks=1,
         attention_resolutions=(7,),
         num_groups=8,
         dropout=0.0,
@@ -50,7 +50,7 @@ def build(config: Config) -> Experiment:
     return Experiment(
         task=Diffusion(
             model=Patched(unet, config.patch),
-            optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
+            optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.99)),
             alpha_bar=cosine_schedule(1000),
             image_shape=(28, 28, 1),
             judge=judge,
@@ -61,7 +61,7 @@ def build(config: Config) -> Experiment:
         validation=InMemoryLoader(images["validation"], 500),
         test=InMemoryLoader(images["test"], 500),
         num_steps=config.steps,
-        evaluate_every=500,
+        evaluate_every=600,
         seed=config.seed,
     )
 

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import ctypes
 import dataclasses
 import fnmatch
 import importlib.util
@@ -175,9 +176,10 @@ def train(module: ModuleType, config: Any, options: Options) -> Path:
 
 
 def prepare_process(options: Options) -> None:
-    """Sets what a process decides once: cache of compiled programs, data folder, other hosts."""
+    """Sets what a process decides once: compiled programs, memory, data folder, other hosts."""
     import jax
 
+    keep_freed_memory()
     cache = os.environ.get("JDL_CACHE_DIR") or Path.home() / ".cache" / "jdl"
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(Path(cache) / "compiled"))
@@ -188,6 +190,21 @@ def prepare_process(options: Options) -> None:
         if options.num_processes is None or options.process_id is None or options.name is None:
             raise UserError("--coordinator needs --num-processes, --process-id and --name")
         jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+
+
+def keep_freed_memory() -> None:
+    """Has the C library keep large buffers for the next step, instead of giving them back.
+
+    By default it maps every large buffer anew, and the kernel zeroes its pages, at every step: a
+    quarter of the time of a diffusion model's step on two cores. Nothing happens off Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):  # Another C library than glibc.
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        # glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX, M_TOP_PAD.
+        for option, value in ((-4, 0), (-1, 2**31 - 1), (-8, 1), (-2, 2**26)):
+            mallopt(option, value)
 
 
 def run_folder(experiment: str, options: Options) -> Path:

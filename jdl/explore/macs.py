@@ -64,7 +64,8 @@ def _count(jaxpr: Jaxpr, scope: re.Pattern, outer: str) -> Counter:
                 counts[here] += _conv_general_dilated(equation)
             case "cond":
                 branches = [_count(branch, scope, here) for branch in subjaxprs(equation)]
-                counts += max(branches, key=Counter.total)
+                dearest: Counter = max(branches, key=Counter.total)
+                counts += dearest
             case name:
                 times = equation.params["length"] if name == "scan" else 1
                 for inner in subjaxprs(equation):
@@ -75,15 +76,15 @@ def _count(jaxpr: Jaxpr, scope: re.Pattern, outer: str) -> Counter:
 
 def _dot_general(equation: JaxprEqn) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
-    left = _shape(equation.invars[0])
-    return math.prod(_shape(equation.outvars[0])) * math.prod(left[d] for d in contracted)
+    left = shape_of(equation.invars[0])
+    return math.prod(shape_of(equation.outvars[0])) * math.prod(left[d] for d in contracted)
 
 
 def _conv_general_dilated(equation: JaxprEqn) -> int:
     parameters = equation.params
     layout = parameters["dimension_numbers"]
-    image, kernel = map(_shape, equation.invars)
-    result = _shape(equation.outvars[0])
+    image, kernel = map(shape_of, equation.invars)
+    result = shape_of(equation.outvars[0])
     count = result[layout.out_spec[0]] * result[layout.out_spec[1]] * kernel[layout.rhs_spec[1]]
     windows = zip(
         layout.lhs_spec[2:],
@@ -105,5 +106,6 @@ def _conv_general_dilated(equation: JaxprEqn) -> int:
     return count
 
 
-def _shape(variable: Any) -> tuple[int, ...]:
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """Returns the shape of a variable of a computation."""
     return variable.aval.shape

@@ -17,7 +17,6 @@ fractions, and (1) is the smallest linear bound.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import jax
@@ -26,7 +25,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 from jdl.explore.macs import subjaxprs
 from jdl.explore.view_rules import apply_rule
-from jdl.explore.views import Factor, View, constant, linear
+from jdl.explore.views import Factor, Number, View, constant, linear
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +40,8 @@ class ReceptiveField:
     """
 
     size: tuple[int, ...]
-    stride: tuple[int | Fraction, ...]
-    offset: tuple[int | Fraction, ...]
+    stride: tuple[Number, ...]
+    offset: tuple[Number, ...]
 
 
 def receptive_field(function: Callable, image: Any) -> ReceptiveField | None:
@@ -86,15 +85,12 @@ def receptive_fields(jaxpr: Jaxpr, argument: int) -> dict[str, ReceptiveField]:
         >>> {name: field.size for name, field in found.items()}
         {'even': (1,), 'pairs': (3,)}
     """
-    image = jaxpr.invars[argument].aval
+    image: Any = jaxpr.invars[argument].aval
     last = image.ndim if jax.numpy.issubdtype(image.dtype, jax.numpy.integer) else image.ndim - 1
     axes = range(1, last)
     start = View(
-        {axis: (Fraction(0), Fraction(0)) for axis in axes},
-        tuple(
-            (Factor(n, d, Fraction(1)) if d in axes else Factor(n),)
-            for d, n in enumerate(image.shape)
-        ),
+        {axis: (0, 0) for axis in axes},
+        tuple((Factor(n, d, 1) if d in axes else Factor(n),) for d, n in enumerate(image.shape)),
     )
     arguments: list[View | None] = [constant(variable) for variable in jaxpr.invars]
     arguments[argument] = start
@@ -109,16 +105,16 @@ def _report(view: View, lengths: dict[int, int]) -> ReceptiveField:
     strides = {f.axis: f.stride for dimension in view.dimensions for f in dimension}
     size, stride, offset = [], [], []
     for axis, length in lengths.items():
-        first, last = view.spans.get(axis, (Fraction(0), Fraction(-1)))
+        first, last = view.spans.get(axis, (0, -1))
         if axis not in strides and last >= first:  # the same for all elements: what there is of it
-            first, last = max(first, Fraction(0)), min(last, Fraction(length - 1))
+            first, last = max(first, 0), min(last, length - 1)
         size.append(math.floor(last - first) + 1)
-        stride.append(_whole(strides.get(axis, Fraction(0))))
+        stride.append(_whole(strides.get(axis, 0)))
         offset.append(_whole(first))
     return ReceptiveField(tuple(size), tuple(stride), tuple(offset))
 
 
-def _whole(number: Fraction) -> int | Fraction:
+def _whole(number: Number) -> Number:
     return int(number) if number.denominator == 1 else number
 
 
@@ -150,7 +146,7 @@ def _apply(
         return [constant(variable) for variable in equation.outvars]
     results = apply_rule(equation, known)
     if results is not None:
-        return results
+        return [*results]
     inner = list(subjaxprs(equation))
     if len(inner) == 1 and len(inner[0].invars) == len(operands):
         return _interpret(inner[0], operands, found)

@@ -198,7 +198,8 @@ def _inputs(name: str, example: Example | None, shapes: Sequence[Sequence[int]])
     if example is None:
         return tuple(jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes)
     if len(shapes) > len(example):
-        raise UserError(f"{name} takes {len(example)} inputs, not {len(shapes)}")
+        inputs = "1 input" if len(example) == 1 else f"{len(example)} inputs"
+        raise UserError(f"{name} takes {inputs}, not {len(shapes)}")
     given = []
     for expected, shape in zip(example, shapes):
         if len(shape) != expected.ndim - 1:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from jax.extend.core import JaxprEqn
 
+from jdl.explore.macs import shape_of
 from jdl.explore.views import (
     Dimension,
     Factor,
@@ -26,7 +27,7 @@ def apply_rule(equation: JaxprEqn, operands: list[View]) -> list[View] | None:
         results = RULES[name](equation, *operands)
         return results if isinstance(results, list | None) else [results]
     if name in ELEMENTWISE:
-        shape = equation.outvars[0].aval.shape
+        shape = shape_of(equation.outvars[0])
         return [union([stretched(view, shape) for view in operands], len(shape))]
     if name in MIXING:
         return [everything(operands, variable) for variable in equation.outvars]
@@ -38,7 +39,7 @@ def _conv(equation: JaxprEqn, image: View, kernel: View) -> View | None:
         return None
     p = equation.params
     layout = p["dimension_numbers"]
-    shape, taps = equation.outvars[0].aval.shape, equation.invars[1].aval.shape
+    shape, taps = shape_of(equation.outvars[0]), shape_of(equation.invars[1])
     view = linear(image)
     for i, d in enumerate(layout.lhs_spec[2:]):
         view = windowed(
@@ -62,7 +63,7 @@ def _conv(equation: JaxprEqn, image: View, kernel: View) -> View | None:
 def _reduce_window(equation: JaxprEqn, view: View, *_: View) -> View:
     p = equation.params
     view = linear(view)
-    for d, length in enumerate(equation.outvars[0].aval.shape):
+    for d, length in enumerate(shape_of(equation.outvars[0])):
         view = windowed(
             view,
             d,
@@ -82,7 +83,7 @@ def _dot_general(equation: JaxprEqn, left: View, right: View) -> View:
         [d for d in range(len(view.dimensions)) if d not in (*contracted[i], *batch[i])]
         for i, view in enumerate((left, right))
     ]
-    shape = equation.outvars[0].aval.shape
+    shape = shape_of(equation.outvars[0])
     placed = []
     for i, view in enumerate((left, right)):
         spans = reduced(view, contracted[i]).spans
@@ -121,7 +122,7 @@ def _reshape(equation: JaxprEqn, view: View) -> View:
 def _broadcast_in_dim(equation: JaxprEqn, view: View, *_: View) -> View:
     dimensions: list[Dimension] = [(Factor(n),) for n in equation.params["shape"]]
     for d, place in enumerate(equation.params["broadcast_dimensions"]):
-        if equation.invars[0].aval.shape[d] > 1:
+        if shape_of(equation.invars[0])[d] > 1:
             dimensions[place] = view.dimensions[d]
     return View(view.spans, tuple(dimensions))
 
@@ -129,9 +130,9 @@ def _broadcast_in_dim(equation: JaxprEqn, view: View, *_: View) -> View:
 def _slice(equation: JaxprEqn, view: View) -> View:
     p = equation.params
     strides = p["strides"] or (1,) * len(view.dimensions)
-    shape = equation.outvars[0].aval.shape
+    shape = shape_of(equation.outvars[0])
     for d, length in enumerate(shape):
-        if length != equation.invars[0].aval.shape[d]:
+        if length != shape_of(equation.invars[0])[d]:
             view = linear(view, [d])
             view = windowed(view, d, length, stride=strides[d], before=-p["start_indices"][d])
     return view
@@ -149,11 +150,11 @@ def _split(equation: JaxprEqn, view: View) -> list[View]:
 
 def _pad(equation: JaxprEqn, view: View, value: View) -> View:
     for d, (before, _, between) in enumerate(equation.params["padding_config"]):
-        length = equation.outvars[0].aval.shape[d]
-        if length != equation.invars[0].aval.shape[d] or before:
+        length = shape_of(equation.outvars[0])[d]
+        if length != shape_of(equation.invars[0])[d] or before:
             view = linear(view, [d])
             spread = between + 1
-            view = windowed(view, d, length, before=before, spread=spread)
+            view = windowed(view, d, length, before=int(before), spread=spread)
     return view
 
 
@@ -173,7 +174,7 @@ def _unstack(equation: JaxprEqn, view: View) -> list[View]:
 
 def _concatenate(equation: JaxprEqn, *views: View) -> View:
     d = equation.params["dimension"]
-    shape = equation.outvars[0].aval.shape
+    shape = shape_of(equation.outvars[0])
     joined = []
     for view in views:
         for axis in {f.axis for f in view.dimensions[d]} - {None}:
@@ -190,7 +191,7 @@ def _gather(equation: JaxprEqn, operand: View, indices: View) -> View:
     rest = list(looked_up.dimensions)
     dimensions = [
         (Factor(n),) if d in numbers.offset_dims else rest.pop(0)
-        for d, n in enumerate(equation.outvars[0].aval.shape)
+        for d, n in enumerate(shape_of(equation.outvars[0]))
     ]
     return View(looked_up.spans, tuple(dimensions))
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
+Number = int | Fraction
+
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
@@ -16,7 +18,7 @@ class Factor:
 
     length: int
     axis: int | None = None
-    stride: Fraction = Fraction(0)
+    stride: Number = 0
 
 
 Dimension = tuple[Factor, ...]
@@ -31,10 +33,10 @@ class View:
         dimensions: of the array, each as its factors, the slowest first.
     """
 
-    spans: dict[int, tuple[Fraction, Fraction]]
+    spans: dict[int, tuple[Number, Number]]
     dimensions: tuple[Dimension, ...]
 
-    def shifted(self, axis: int, first: Fraction, last: Fraction) -> dict:
+    def shifted(self, axis: int, first: Number, last: Number) -> dict:
         """Returns the spans with both ends of one of them moved."""
         start, end = self.spans[axis]
         return {**self.spans, axis: (start + first, end + last)}
@@ -80,9 +82,9 @@ def everything(views: Sequence[View], variable: Any) -> View:
     return merged
 
 
-def hull(views: Iterable[View]) -> dict[int, tuple[Fraction, Fraction]]:
+def hull(views: Iterable[View]) -> dict[int, tuple[Number, Number]]:
     """Returns, by axis, the smallest span that holds those of all views."""
-    spans: dict[int, tuple[Fraction, Fraction]] = {}
+    spans: dict[int, tuple[Number, Number]] = {}
     for view in views:
         for axis, (first, last) in view.spans.items():
             start, end = spans.get(axis, (first, last))
@@ -132,13 +134,11 @@ def linear(view: View, dimensions: Iterable[int] | None = None) -> View:
             if slow.axis == fast.axis and slow.stride == fast.length * fast.stride:
                 slow = Factor(length, fast.axis, fast.stride)
             elif slow.axis is not None and fast.axis is None:  # every step is repeated
-                step = slow.stride / fast.length
-                view = View(
-                    view.shifted(slow.axis, -(fast.length - 1) * step, Fraction(0)), view.dimensions
-                )
+                step = Fraction(slow.stride) / fast.length
+                view = View(view.shifted(slow.axis, -(fast.length - 1) * step, 0), view.dimensions)
                 slow = Factor(length, slow.axis, step)
             else:
-                for axis in {slow.axis, fast.axis} - {None}:
+                for axis in [axis for axis in (slow.axis, fast.axis) if axis is not None]:
                     view = widen(view, axis)
                 slow = Factor(length)
         if slow.axis is not None and not view.steps(slow.axis):
@@ -185,6 +185,6 @@ def windowed(
     (factor,) = view.dimensions[d]
     if factor.axis is None:
         return view.replaced(d, Factor(length))
-    step = factor.stride / spread
+    step = Fraction(factor.stride) / spread
     spans = view.shifted(factor.axis, -before * step, ((taps - 1) * dilation - before) * step)
     return View(spans, view.dimensions).replaced(d, Factor(length, factor.axis, stride * step))

@@ -1,5 +1,7 @@
 """Convolutional layers whose conventions are torch's."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
@@ -7,12 +9,16 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jdl.ops.convolution import conv_transpose
+from jdl.ops.convolution import conv_general_dilated, conv_transpose
 
 # The kernel is laid out as of the convolution that is transposed: [rows, columns, out, in].
 default_init = nn.initializers.variance_scaling(
     1.0, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
 )
+
+
+# nn.Conv, with the same parameters, by the fastest way that is known for the shape.
+Conv = partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 
 class ConvTranspose(nn.Module):

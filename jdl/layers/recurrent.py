@@ -113,4 +113,6 @@ class LSTM(nn.Module):
         x, weight_ih, weight_hh, hidden, bias = promote_dtype(
             x, weight_ih, weight_hh, hidden, bias_ih + bias_hh, dtype=self.dtype
         )
-        return lstm(x @ weight_ih.T + bias[None, None, :], weight_hh, hidden, cell)
+        # One product of two matrices: XLA's CPU compiler is slow on the gradient of a batched one.
+        inputs = x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias[None, :]
+        return lstm(inputs.reshape(*x.shape[:2], gates), weight_hh, hidden, cell)

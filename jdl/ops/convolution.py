@@ -1,12 +1,91 @@
 """Convolution and its transpose."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jdl.ops.winograd import conv3x3, wins
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
 Images = Float[Array, "batch height width features"]
+
+
+def conv_general_dilated(
+    images: Array,
+    kernel: Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    **options: Any,
+) -> Array:
+    """Convolves, by the fastest way that is known for the shape; else as `lax` does.
+
+    A kernel of one pixel is a product of matrices. Said so, its gradient takes a half to a
+    sixth of the time on a CPU. A kernel of 3×3 pixels goes by `jdl.ops.winograd` where that was
+    measured to win: on a CPU only.
+
+    Args:
+        images: NHWC.
+        kernel: HWIO.
+        window_strides: as `jax.lax.conv_general_dilated` takes them.
+        padding: likewise.
+        **options: likewise.
+
+    Returns:
+        What `jax.lax.conv_general_dilated` returns.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, w = jnp.ones((1, 2, 2, 3)), jnp.ones((1, 1, 3, 5))
+        >>> conv_general_dilated(x, w, (1, 1), "SAME").shape
+        (1, 2, 2, 5)
+    """
+    options.setdefault("dimension_numbers", LAYOUT)
+    if _is_pointwise(kernel, window_strides, padding, options):
+        pixels = images.reshape(-1, images.shape[-1])
+        y = jnp.matmul(pixels, kernel[0, 0], precision=options.get("precision"))
+        return y.reshape(*images.shape[:-1], -1)
+    if _is_winograd(images, kernel, window_strides, padding, options):
+        return conv3x3(images, kernel)
+    return lax.conv_general_dilated(images, kernel, window_strides, padding, **options)
+
+
+def _is_pointwise(kernel, window_strides, padding, options) -> bool:
+    return (
+        kernel.shape[:2] == (1, 1)
+        and kernel.ndim == 4
+        and set(window_strides) == {1}
+        and (isinstance(padding, str) or not any(map(any, padding)))
+        and _is_plain(kernel, options)
+    )
+
+
+def _is_winograd(images, kernel, window_strides, padding, options) -> bool:
+    return (
+        kernel.shape[:2] == (3, 3)
+        and kernel.ndim == 4
+        and set(window_strides) == {1}
+        and (padding == "SAME" or [tuple(p) for p in padding] == [(1, 1), (1, 1)])
+        and set(options.get("rhs_dilation") or (1,)) == {1}
+        and _is_plain(kernel, options)
+        and images.dtype == kernel.dtype == jnp.float32
+        and wins(*images.shape, kernel.shape[-1])
+        and jax.default_backend() == "cpu"
+    )
+
+
+def _is_plain(kernel, options) -> bool:
+    return (
+        set(options.get("lhs_dilation") or (1,)) == {1}
+        and options.get("feature_group_count", 1) == 1
+        and lax.conv_dimension_numbers(kernel.shape, kernel.shape, options["dimension_numbers"])
+        == lax.conv_dimension_numbers(kernel.shape, kernel.shape, LAYOUT)
+    )
 
 
 def conv_transpose(
@@ -21,8 +100,8 @@ def conv_transpose(
         y[s·i + u − p, s·j + v − p] += Σ_f x[i, j, f] · w[u, v, c, f]               (1)
 
     Forward and backward pass are the three products of one ordinary strided convolution. Autodiff
-    of a dilated convolution, the usual way to write this, gives a gradient by the kernel that took
-    twenty times longer on a CPU.
+    of a dilated convolution, the usual way to write this, took six to ten times as long on a CPU
+    for maps of 4 to 8 pixels and 64 to 256 channels.
 
     Args:
         images: x.
@@ -84,5 +163,5 @@ def _conv(images: Array, kernel: Array, stride: int, padding: int) -> Array:
         kernel,
         (stride, stride),
         [(padding, padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=LAYOUT,
     )

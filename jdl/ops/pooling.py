@@ -21,7 +21,8 @@ def max_pool(
 
     with −∞ outside the image; windows that do not fit are left out, and of equal values the first
     in reading order gets the gradient, both as in torch. Computed as a maximum of k² shifted
-    slices: on a CPU its gradient takes a tenth of the time of `lax.reduce_window`'s.
+    slices: on a CPU, `lax.reduce_window` took 4 to 38 times as long with its gradient for windows
+    that do not overlap, and 0.7 to 6 times for windows of 3×3 with stride 2.
 
     Args:
         images: what is pooled.
@@ -66,7 +67,7 @@ def avg_pool(
     """
     if padding:
         images = jnp.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    return sum(_shifted(images, window, stride or window)) / window**2
+    return jax.tree.reduce(jnp.add, _shifted(images, window, stride or window)) / window**2
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))

@@ -16,7 +16,7 @@ The layouts are those that XLA's CPU compiler runs fast: a transform is done alo
 and then done along the columns, for one fused loop would compute the first again for each point of
 the second; each point has its own array, for writing them into one costs as much as the transform;
 and in (5) the channels come first and the batch last, for a matrix product along the leading axis
-of both factors runs at half of the speed.
+of both factors takes up to twice as long.
 
 Source: Lavin and Gray, 2015, https://arxiv.org/abs/1509.09308, equations 6 to 12 and Section 4.
 """
@@ -177,22 +177,25 @@ def _combine(matrix, arrays):
 def wins(batch: int, height: int, width: int, in_channels: int, out_channels: int) -> bool:
     """Tells whether `conv3x3` beats XLA's convolution on a CPU, forward and both gradients.
 
-    It does with 32 channels or more on both sides and images of at most 28×28 pixels, or 32×32
-    with 64 channels; fewer than 2048 pixels in all, or larger images, were not measured or lost.
+    It does with 32 channels or more on both sides in images of at most 16×16 pixels, and with 64
+    or more up to 32×32. Fewer than 2048 pixels in all were not measured, and count as no.
     Milliseconds of y, dx and dw together, the two timed in turn, on two cores:
 
         shape                     XLA   Winograd     shape                     XLA   Winograd
-        64×14×14,  32 →  32        15         13     64×28×28,  32 →  32        53         42
-        64×14×14,  64 →  64        49         23     64×28×28,  64 →  64       543        327 *
-        64×14×14,  96 →  96       263        139 *   32×32×32,  32 →  32        35         35
-        64×14×14, 128 → 128       201        155 *   32×64×64,  16 →  16        35        107
-        64×7×7,   128 → 128        43         34     32×64×64,  32 →  32       260        319 *
-        64×7×7,   192 → 192       111         66 *   32×16×16,  64 →  64        35         20
-        64×7×7,   192 →  96        81         48 *   32×8×8,   128 → 128        34         20
-        64×7×7,    64 →  64        13         12 *   32×32×32,  64 →  64       263        217 *
-        64×14×14, 128 →  64       172        115 *   64×28×28,   3 →  16         9         12 *
+        64×14×14,  32 →  32        12         10     32×8×8,   128 → 128        34         20 †
+        64×14×14,  48 →  48        96         34 *†  32×16×16,  64 →  64        35         20 †
+        64×14×14,  64 →  64        52         18     32×16×16, 128 → 128       272        160 *
+        64×14×14,  96 →  96        76         44     64×28×28,   3 →  16         9         12 *
+        64×14×14, 128 → 128       432        334 *   64×28×28,  32 →  32        55         79
+        64×14×14, 128 →  64       106         54     64×28×28,  64 →  64       576        253 *
+        64×7×7,    64 →  64        12         10     32×32×32,  32 →  32        35         35 †
+        64×7×7,    96 →  96        36         21 †   32×32×32,  64 →  64       196         95 *
+        64×7×7,   192 →  96        81         48 *   32×64×64,  16 →  16        35        107 †
+        64×7×7,   192 → 192       111         66 *†  32×64×64,  32 →  32       260        319 *†
 
-    Rows with a star were taken while the machine had other work: only their ratio tells.
+    * while the machine had much other work: only the ratio tells. † y counted twice, for dx too.
+    Fresh memory for large temporary arrays seems to decide at 28×28 and above: with huge pages
+    (GLIBC_TUNABLES=glibc.malloc.hugetlb=1) the row of 64×28×28, 32 → 32 is 69 and 34.
 
     Args:
         batch: images on one device.
@@ -209,5 +212,5 @@ def wins(batch: int, height: int, width: int, in_channels: int, out_channels: in
         (True, False)
     """
     narrow = min(in_channels, out_channels)
-    fits = height * width <= (32 * 32 if narrow >= 64 else 28 * 28)
+    fits = height * width <= (32 * 32 if narrow >= 64 else 16 * 16)
     return narrow >= 32 and fits and batch * height * width >= 2048

@@ -215,7 +215,8 @@ class _Run:
         self.executor = executor
         self.checkpoints = checkpoints
         self.reporter = reporter
-        self.log_every = max(1, min(100, experiment.evaluate_every // 5))
+        # Rounded up, so that no curve ends in the noise of a few last steps.
+        self.log_every = min(100, -(-experiment.evaluate_every // 5))
         self.history: deque[dict[str, float]] = deque(maxlen=50)
         self.totals: Metrics | None = None
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.ops.convolution import conv_transpose
+from jdl.ops.convolution import conv_general_dilated, conv_transpose
 
 CASES = [  # height, width, kernel, stride, padding, output_padding
     (1, 1, 4, 1, 0, 0),
@@ -82,3 +82,47 @@ def test_transposes_the_convolution():
     x = jnp.asarray(random.randn(*convolved.shape), jnp.float32)
     left, right = (convolved * x).sum(), (y * conv_transpose(x, w, 2, 1)).sum()
     np.testing.assert_allclose(left, right, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "groups"),
+    [
+        (1, 1, "SAME", 1),
+        (1, 1, "VALID", 1),
+        (1, 2, "SAME", 1),
+        (1, 1, [(1, 1)] * 2, 1),
+        (1, 1, "SAME", 2),
+        (3, 1, "SAME", 1),
+    ],
+)
+def test_fast_convolution_is_laxs_forward_and_backward(size, stride, padding, groups):
+    random = np.random.RandomState(0)
+    x = random.randn(2, 5, 6, 4).astype(np.float32)
+    w = random.randn(size, size, 4 // groups, 8).astype(np.float32)
+    options = {
+        "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
+        "feature_group_count": groups,
+        "lhs_dilation": (1, 1),
+    }
+
+    def value_and_gradients(convolve):
+        def loss(x, w):
+            y = convolve(x, w, (stride, stride), padding, **options)
+            return jnp.sin(y).sum(), y
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(x, w)
+
+    found = value_and_gradients(conv_general_dilated)
+    expected = value_and_gradients(jax.lax.conv_general_dilated)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_one_pixel_kernels_are_products_of_matrices():
+    jaxpr = str(
+        jax.make_jaxpr(lambda x, w: conv_general_dilated(x, w, (1, 1), "SAME"))(
+            jnp.ones((1, 2, 2, 3)), jnp.ones((1, 1, 3, 5))
+        )
+    )
+    assert "dot_general" in jaxpr
+    assert "conv" not in jaxpr

@@ -104,4 +104,7 @@ def test_half_precision_is_refused():
 
 def test_wins_is_a_rule_on_shapes():
     assert wins(64, 14, 14, 64, 64)
-    assert not wins(64, 28, 28, 3, 16)
+    assert wins(32, 32, 32, 64, 64)
+    assert not wins(64, 28, 28, 32, 32)
+    assert not wins(64, 14, 14, 3, 64)
+    assert not wins(1, 14, 14, 64, 64)

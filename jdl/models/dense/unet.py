@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jdl.errors import UserError
-from jdl.layers.convolution import ConvTranspose
+from jdl.layers.convolution import Conv, ConvTranspose
 from jdl.models.registry import image, register_model
 from jdl.ops.pooling import max_pool
 
@@ -92,12 +92,12 @@ class UNet(nn.Module):
             x = self._convolve_twice(x, self.features[level], f"up.{level}")
             self.sow("intermediates", f"up.{level}", x)
 
-        head = nn.Conv(self.num_classes, (1, 1), kernel_init=he_init, dtype=self.dtype, name="head")
+        head = Conv(self.num_classes, (1, 1), kernel_init=he_init, dtype=self.dtype, name="head")
         return head(x)
 
     def _convolve_twice(self, x: Array, features: int, name: str) -> Array:
         conv = partial(
-            nn.Conv, features, (3, 3), padding=self.padding, kernel_init=he_init, dtype=self.dtype
+            Conv, features, (3, 3), padding=self.padding, kernel_init=he_init, dtype=self.dtype
         )
         x = nn.relu(conv(name=f"{name}.conv1")(x))
         return nn.relu(conv(name=f"{name}.conv2")(x))

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jdl.errors import UserError
-from jdl.layers.convolution import ConvTranspose
+from jdl.layers.convolution import Conv, ConvTranspose
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model, vector
 
@@ -70,8 +70,8 @@ class Generator(nn.Module):
         x = latents[:, None, None, :]
         for i in range(doublings):
             features = self.base_features * 2 ** (doublings - 1 - i)
-            size = {"stride": 2, "padding": 1} if i else {"stride": 1, "padding": 0}
-            x = conv(features, (4, 4), **size, name=f"main.{3 * i}")(x)
+            stride, padding = (2, 1) if i else (1, 0)
+            x = conv(features, (4, 4), stride, padding, name=f"main.{3 * i}")(x)
             x = nn.relu(norm(name=f"main.{3 * i + 1}")(x))
             self.sow("intermediates", f"{x.shape[1]}x{x.shape[2]}", x)
         x = conv(self.channels, (4, 4), stride=2, padding=1, name=f"main.{3 * doublings}")(x)
@@ -121,7 +121,7 @@ class Discriminator(nn.Module):
                 f"not {height}x{width}; set image_size"
             )
         conv = partial(
-            nn.Conv, kernel_size=(4, 4), use_bias=False, kernel_init=kernel_init, dtype=self.dtype
+            Conv, kernel_size=(4, 4), use_bias=False, kernel_init=kernel_init, dtype=self.dtype
         )
         norm = partial(BatchNorm, train=train, scale_init=scale_init, dtype=self.dtype)
 

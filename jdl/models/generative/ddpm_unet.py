@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Num
 
 from jdl.errors import UserError
+from jdl.layers.convolution import Conv
 from jdl.models.registry import image, register_model, timestep
 
 Images = Float[Array, "batch height width channels"]
@@ -42,7 +43,7 @@ class ResidualBlock(nn.Module):
         self, x: Images, time: Float[Array, "batch embedding"], *, train: bool
     ) -> Float[Array, "batch height width features"]:
         """Applies equations (1) and (2)."""
-        conv = partial(nn.Conv, self.features, dtype=self.dtype)
+        conv = partial(Conv, self.features, dtype=self.dtype)
         norm = partial(nn.GroupNorm, self.num_groups, epsilon=1e-6, dtype=self.dtype)
         dense = nn.Dense(
             self.features, kernel_init=default_init, dtype=self.dtype, name="time_emb_proj"
@@ -150,7 +151,7 @@ class DiffusionUNet(nn.Module):
         )
         attention = partial(AttentionBlock, self.num_groups, dtype=self.dtype)
         conv = partial(
-            nn.Conv, kernel_size=(3, 3), padding=1, kernel_init=default_init, dtype=self.dtype
+            Conv, kernel_size=(3, 3), padding=1, kernel_init=default_init, dtype=self.dtype
         )
         time = self._embed(timesteps, labels)
 

@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from jdl.errors import UserError
-from jdl.layers.convolution import ConvTranspose
+from jdl.layers.convolution import Conv, ConvTranspose
 from jdl.models.registry import image, random_key, register_model
 
 
@@ -43,8 +43,8 @@ class VAE(nn.Module):
             raise UserError(f"the VAE's image sizes are divisible by 4, not {height}x{width}")
         large, small = self.features
         d = self.dtype
-        self.encoder_conv1 = nn.Conv(large, (4, 4), strides=2, padding=1, dtype=d)
-        self.encoder_conv2 = nn.Conv(small, (4, 4), strides=2, padding=1, dtype=d)
+        self.encoder_conv1 = Conv(large, (4, 4), strides=2, padding=1, dtype=d)
+        self.encoder_conv2 = Conv(small, (4, 4), strides=2, padding=1, dtype=d)
         self.encoder_dense = nn.Dense(self.hidden_size, dtype=d)
         self.mean = nn.Dense(self.latent_size, dtype=d)
         self.log_variance = nn.Dense(self.latent_size, dtype=d)

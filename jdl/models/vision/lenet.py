@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jdl.errors import UserError
+from jdl.layers.convolution import Conv
 from jdl.models.registry import image, register_model
 from jdl.ops.pooling import avg_pool, max_pool
 
@@ -60,10 +61,10 @@ class LeNet(nn.Module):
             )
         border = 2 if height == 28 else 0
 
-        x = nn.Conv(6, (5, 5), padding=border, dtype=self.dtype, name="conv1")(images)
+        x = Conv(6, (5, 5), padding=border, dtype=self.dtype, name="conv1")(images)
         x = self._seen("c1", self.activation(x))
         x = self._seen("s2", self.pooling(x))
-        x = nn.Conv(16, (5, 5), padding="VALID", dtype=self.dtype, name="conv2")(x)
+        x = Conv(16, (5, 5), padding="VALID", dtype=self.dtype, name="conv2")(x)
         x = self._seen("c3", self.activation(x))
         x = self._seen("s4", self.pooling(x))
         x = x.reshape(batch, -1)
