@@ -73,13 +73,11 @@ def main() -> None:
     bare(), engine()
     pairs = [(bare(), engine()) for _ in range(ROUNDS)]
     for name, rates in zip(("bare loop", "engine"), zip(*pairs)):
-        print(
-            f"{name:>10}: median {statistics.median(rates):6.1f} steps/s  ({min(rates):.1f}–{max(rates):.1f})"
-        )
+        median, low, high = statistics.median(rates), min(rates), max(rates)
+        print(f"{name:>10}: median {median:6.1f} steps/s  ({low:.1f}–{high:.1f})")
     ratios = [engine / bare for bare, engine in pairs]
-    print(
-        f"{'ratio':>10}: median {statistics.median(ratios):.3f}  ({min(ratios):.3f}–{max(ratios):.3f})"
-    )
+    median, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    print(f"     ratio: median {median:.3f}  ({low:.3f}–{high:.3f})")
 
 
 if __name__ == "__main__":

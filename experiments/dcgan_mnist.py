@@ -10,7 +10,7 @@ from lenet5_mnist import trained_classifier
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.launch import run
-from jdl.tasks.adversarial import Adversarial
+from jdl.tasks.adversarial import Adversarial, mixture_prior
 from jdl.train import Experiment
 
 
@@ -20,11 +20,14 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 4000
+    steps: int = 5000
     batch_size: int = 64
-    learning_rate: float = 4e-4
+    generator_rate: float = 4e-4
+    discriminator_rate: float = 2e-4
     latent_size: int = 64
-    base_features: int = 32
+    components: int = 20
+    generator_features: int = 64
+    discriminator_features: int = 32
     seed: int = 0
 
 
@@ -47,18 +50,24 @@ def build(config: Config) -> Experiment:
         pad(load(config.dataset, "train").arrays()), config.batch_size, seed=config.seed
     )
     test = InMemoryLoader(pad(load(config.dataset, "test").arrays()), 500)
-    sizes = {"image_size": 32, "base_features": config.base_features}
 
     def adam(rate):
         return optax.adam(optax.cosine_decay_schedule(rate, config.steps), b1=0.5)
 
     return Experiment(
         task=Adversarial(
-            generator=create_model("dcgan_generator", channels=1, **sizes),
-            discriminator=create_model("dcgan_discriminator", **sizes),
-            generator_optimizer=adam(config.learning_rate),
-            discriminator_optimizer=adam(config.learning_rate),
-            latent_size=config.latent_size,
+            generator=create_model(
+                "dcgan_generator",
+                image_size=32,
+                channels=1,
+                base_features=config.generator_features,
+            ),
+            discriminator=create_model(
+                "dcgan_discriminator", image_size=32, base_features=config.discriminator_features
+            ),
+            generator_optimizer=adam(config.generator_rate),
+            discriminator_optimizer=adam(config.discriminator_rate),
+            prior=mixture_prior(config.latent_size, config.components),
             judge=lambda images: judge(images[:, 2:-2, 2:-2]),
             augment=shift,
         ),

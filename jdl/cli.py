@@ -64,8 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jdl",
         description="The deep-learning canon in JAX: networks, experiments, runs.",
-        epilog="First steps: `jdl list`, then `jdl train lenet5_mnist`. Names complete in the shell "
-        'after eval "$(register-python-argcomplete jdl)".',
+        epilog="First steps: `jdl list`, then `jdl train lenet5_mnist`. Names complete in the "
+        'shell after eval "$(register-python-argcomplete jdl)".',
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -165,16 +165,20 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def list_names(known: argparse.Namespace) -> None:
     """`jdl list [KIND] [PATTERN]`."""
+    from jdl.data import list_datasets
+    from jdl.data.catalogue import EMBEDDED
     from jdl.models.registry import list_models, model_info
 
     kinds: dict[str, Any] = {
         "models": lambda: {n: model_info(n).description for n in list_models(known.pattern)},
         "experiments": lambda: list_experiments(known.pattern),
-        "datasets": lambda: _describe_datasets(known.pattern),
+        "datasets": lambda: list_datasets(known.pattern),
     }
     for kind in [known.kind] if known.kind else kinds:
         named = kinds[kind]()
         if not known.kind:
+            if kind == "datasets":
+                named = {name: line for name, line in named.items() if name in EMBEDDED}
             print(f"{kind}:")
         width = max(map(len, named), default=0)
         for name, description in named.items():
@@ -183,12 +187,8 @@ def list_names(known: argparse.Namespace) -> None:
             raise UserError(f"there are no {kind} like {known.pattern!r}")
         if not known.kind:
             print()
-
-
-def _describe_datasets(pattern: str) -> dict[str, str]:
-    from jdl.data import list_datasets
-
-    return dict(list_datasets(pattern))
+    if not known.kind:
+        print("… and every dataset of TFDS: jdl list datasets")
 
 
 def show_summary(known: argparse.Namespace) -> None:

@@ -79,7 +79,8 @@ def load_experiment(name_or_path: str | Path) -> ModuleType:
     if str(path.parent.resolve()) not in sys.path:
         sys.path.insert(0, str(path.parent.resolve()))
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -233,7 +234,8 @@ def run_folder(experiment: str, options: Options) -> Path:
     folder = parent / options.name
     if (folder / "config.json").exists() and options.num_processes is None:
         raise UserError(
-            f"there is a run in {folder} already: --resume goes on with it, another --name starts anew"
+            f"there is a run in {folder} already: "
+            "--resume goes on with it, another --name starts anew"
         )
     return folder
 

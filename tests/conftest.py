@@ -1,4 +1,4 @@
-"""Strict numerics, eight virtual devices, checked shapes, and compiled programs kept between runs."""
+"""Strict numerics, eight virtual devices, checked shapes, compiled programs kept between runs."""
 
 import os
 import tempfile

@@ -75,7 +75,7 @@ def test_summary_prints_totals(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "lenet5_mist"], "unknown experiment 'lenet5_mist'; the closest names are lenet5_mnist"),
+        (["train", "lenet5_mist"], "experiment 'lenet5_mist'; the closest names are lenet5_mnist"),
         (["train", "nowhere.py"], "there is no file nowhere.py"),
         (["train", "--epochs", "3"], "the experiment's name comes first"),
         (["summary", "lennet5"], "unknown model 'lennet5'; the closest names are lenet5"),

@@ -1,6 +1,7 @@
 """Adversarial training: a generator and a discriminator, each with an optimiser of its own."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,52 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+Prior = Callable[[Key[Array, ""]], Float[Array, " latent"]]
+
+
+def normal_prior(latent_size: int) -> Prior:
+    """Draws latent codes from a standard normal.
+
+    Example:
+        >>> normal_prior(3)(jax.random.key(0)).shape
+        (3,)
+    """
+    return lambda key: jax.random.normal(key, (latent_size,))
+
+
+def mixture_prior(latent_size: int, components: int) -> Prior:
+    """Draws latent codes from a mixture: a standard normal beside the index of a component.
+
+        z = [ε, √K·onehot(k)],  ε ~ N(0, I),  k ~ U{1 … K}                          (1)
+
+    A continuous network cannot map one connected Gaussian on classes that are not connected without
+    drawing what lies between them; K pieces need not touch (Gurumurthy et al., 2017,
+    https://arxiv.org/abs/1706.02071, section 3).
+
+    Args:
+        latent_size: of ε.
+        components: K.
+
+    Returns:
+        The prior, of codes of latent_size + K numbers.
+
+    Example:
+        >>> code = mixture_prior(3, 4)(jax.random.key(0))
+        >>> code.shape, float(code[3:].sum())
+        ((7,), 2.0)
+    """
+
+    def draw(key: Key[Array, ""]) -> Float[Array, " latent"]:
+        noise_key, component_key = jax.random.split(key)
+        component = jax.random.randint(component_key, (), 0, components)
+        one_hot = components**0.5 * jax.nn.one_hot(component, components)
+        return jnp.concatenate([jax.random.normal(noise_key, (latent_size,)), one_hot])
+
+    return draw
+
+
 class AdversarialState(flax.struct.PyTreeNode):
-    """Both networks, and the running average of the generator's parameters that samples are from."""
+    """Both networks, and the average of the generator's parameters that samples are from."""
 
     generator: TrainState
     discriminator: TrainState
@@ -49,7 +94,7 @@ class Adversarial:
         discriminator: (images, train) → logits of being real.
         generator_optimizer: an optax transformation.
         discriminator_optimizer: an optax transformation.
-        latent_size: numbers in a latent code, drawn from a standard normal.
+        prior: key → one latent code.
         judge: the classifier that measures samples.
         augment: T, (key, image in [−1, 1]) → image, differentiable; the identity when None.
         ema: ε.
@@ -59,7 +104,7 @@ class Adversarial:
     discriminator: nn.Module
     generator_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
-    latent_size: int
+    prior: Prior
     judge: Judge
     augment: Augment | None = None
     ema: float = 0.995
@@ -68,7 +113,7 @@ class Adversarial:
         """Initialises both networks on the batch's shapes."""
         generator_key, discriminator_key = jax.random.split(key)
         images = to_float(batch["image"])
-        latents = jnp.zeros((len(images), self.latent_size))
+        latents = jax.vmap(self.prior)(jax.random.split(key, len(images)))
         generator = self.generator.init(generator_key, latents)
         discriminator = self.discriminator.init(discriminator_key, images)
         return AdversarialState(
@@ -81,7 +126,7 @@ class Adversarial:
     def train_step(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[AdversarialState, Metrics]:
-        """One update of the discriminator (1), then one of the generator (2) against the new one."""
+        """One update of the discriminator (1), then one of the generator (2) against it."""
         d_key, g_key = jax.random.split(key)
 
         def discriminator_loss(params, model_state, batch, key):
@@ -133,7 +178,7 @@ class Adversarial:
 
     def _generate(self, generator: TrainState, batch: Batch, key: Key[Array, ""]):
         keys = per_example_keys(key, batch["row"])
-        latents = jax.vmap(lambda k: jax.random.normal(k, (self.latent_size,)))(keys)
+        latents = jax.vmap(self.prior)(keys)
         return self.generator.apply(
             generator.variables, latents, train=True, mutable=list(generator.model_state)
         )
@@ -146,7 +191,7 @@ class Adversarial:
     def eval_step(self, state: AdversarialState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """Draws as many samples as the batch has examples, and asks the judge."""
         keys = per_example_keys(key, batch["row"])
-        latents = jax.vmap(lambda k: jax.random.normal(k, (self.latent_size,)))(keys)
+        latents = jax.vmap(self.prior)(keys)
         return judge_samples(self.judge, self.decode(state, latents), batch["mask"])
 
     @partial(jax.jit, static_argnums=0)
@@ -160,8 +205,8 @@ class Adversarial:
     def sample(
         self, state: AdversarialState, key: Key[Array, ""], num_samples: int
     ) -> Float[np.ndarray, "num_samples height width channels"]:
-        """Decodes codes drawn from a standard normal: images in [0, 1]."""
-        latents = jax.random.normal(key, (num_samples, self.latent_size))
+        """Decodes codes drawn from the prior: images in [0, 1]."""
+        latents = jax.vmap(self.prior)(jax.random.split(key, num_samples))
         return np.asarray(self.decode(state, latents))
 
     def figures(
@@ -170,11 +215,12 @@ class Adversarial:
         """Samples with the judge's verdicts, and straight walks between latent codes."""
         from jdl.tasks.drawing import image_grid
 
-        ends = jax.random.normal(key, (2, 6, 1, self.latent_size))
+        ends = jax.vmap(self.prior)(jax.random.split(key, 12))
+        start, end = ends[:6, None, :], ends[6:, None, :]
         t = jnp.linspace(0, 1, 12)[None, :, None]
         # Spherical, because a normal code keeps close to the sphere of radius √d.
-        walk = jnp.sin((1 - t) * jnp.pi / 2) * ends[0] + jnp.sin(t * jnp.pi / 2) * ends[1]
-        walk = self.decode(state, walk.reshape(-1, self.latent_size))
+        walk = jnp.sin((1 - t) * jnp.pi / 2) * start + jnp.sin(t * jnp.pi / 2) * end
+        walk = self.decode(state, walk.reshape(-1, walk.shape[-1]))
         samples = self.sample(state, key, 96)
         return {
             "samples": judged_samples(self.judge, samples, "Samples, and the classifier's verdict"),

@@ -54,7 +54,7 @@ class LanguageModel:
         self, state: TrainState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
         """One update, back-propagated through the whole window."""
-        gradients, model_state, metrics = mean_gradients(
+        gradients, _, metrics = mean_gradients(
             self._loss, state.params, state.model_state, batch, key
         )
         return state.apply(gradients, self.optimizer), metrics

@@ -66,7 +66,7 @@ class Variational:
         self, state: TrainState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
         """One update on augmented, binarised images."""
-        gradients, model_state, metrics = mean_gradients(
+        gradients, _, metrics = mean_gradients(
             self._loss, state.params, state.model_state, batch, key
         )
         return state.apply(gradients, self.optimizer), metrics

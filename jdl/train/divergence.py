@@ -32,8 +32,8 @@ def diagnose(
         >>> import numpy as np
         >>> batch = {"image": np.array([np.nan])}
         >>> print(diagnose(12, [], batch, 10))
-        the loss of step 12 is not finite; likely cause: "image" of its batch holds NaN or infinity. \
-The last good checkpoint is of step 10
+        the loss of step 12 is not finite; likely cause: "image" of its batch holds NaN or \
+infinity. The last good checkpoint is of step 10
     """
     kept = (
         f"The last good checkpoint is of step {last_checkpoint}"

@@ -1,4 +1,4 @@
-"""Where a step runs: `jax.jit` over a mesh of devices, or `jax.pmap`. The same pure step in both."""
+"""Where a step runs: `jax.jit` over a mesh of devices, or `jax.pmap`; the same pure step."""
 
 from collections.abc import Callable
 from functools import partial

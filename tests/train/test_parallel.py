@@ -9,7 +9,7 @@ import tiny
 from jdl import create_model
 from jdl.data import InMemoryLoader
 from jdl.errors import UserError
-from jdl.tasks.adversarial import Adversarial
+from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.diffusion import Diffusion
 from jdl.train.options import Options
 from jdl.train.parallel import make_executor, shard_largest_dimension
@@ -49,7 +49,7 @@ def make_adversarial():
         discriminator=create_model("dcgan_discriminator", **sizes),
         generator_optimizer=optax.sgd(0.02),
         discriminator_optimizer=optax.sgd(0.02),
-        latent_size=8,
+        prior=normal_prior(8),
         judge=judge,
         augment=tiny.tint,
     )

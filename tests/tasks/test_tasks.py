@@ -1,0 +1,150 @@
+"""Objectives against their equations, and what each task measures and draws."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jdl import create_model
+from jdl.data import CharacterTokenizer
+from jdl.tasks.classification import Classification
+from jdl.tasks.judge import judge_samples
+from jdl.tasks.language_model import LanguageModel
+from jdl.tasks.segmentation import Segmentation
+from jdl.tasks.variational import Variational, manifold
+from jdl.train.metrics import compute
+
+
+class Given(nn.Module):
+    """Answers with its parameters, whatever it is asked."""
+
+    answer: tuple
+
+    @nn.compact
+    def __call__(self, images, *, train: bool = False):
+        answer = self.param("answer", lambda _: jnp.array(self.answer, jnp.float32))
+        return jnp.broadcast_to(answer, (len(images), *answer.shape))
+
+
+def batch_of(size, **arrays):
+    return {
+        "image": jnp.zeros((size, 4, 4, 1)),
+        "mask": jnp.ones(size),
+        "row": jnp.arange(size, dtype=jnp.int32),
+        **arrays,
+    }
+
+
+def test_label_smoothing_follows_its_equation():
+    logits = np.array([2.0, 0.0, -1.0])
+    task = Classification(Given(tuple(logits)), optax.sgd(0.0), num_classes=3, label_smoothing=0.3)
+    batch = batch_of(2, label=jnp.array([0, 2]))
+    key = jax.random.key(0)
+    _, metrics = jax.jit(task.train_step)(task.init(key, batch), batch, key)
+    log_p = logits - np.log(np.exp(logits).sum())
+    q = 0.7 * np.eye(3)[[0, 2]] + 0.1
+    assert compute(metrics)["loss"] == pytest.approx(-(q * log_p).sum(1).mean(), rel=1e-5)
+    # Evaluation does not smooth.
+    value = compute(task.eval_step(task.init(key, batch), batch, key))
+    assert value["loss"] == pytest.approx(-(log_p[0] + log_p[2]) / 2, rel=1e-5)
+    assert value["accuracy"] == 0.5
+
+
+def test_intersection_over_union_by_hand():
+    answer = np.zeros((4, 4, 3), np.float32)
+    answer[:2, :, 1] = 1  # Predicts class 1 above, class 0 below, class 2 nowhere.
+    task = Segmentation(Given(answer_tuple(answer)), optax.sgd(0.0), ("a", "b", "c"))
+    truth = np.zeros((2, 4, 4), np.int32)
+    truth[:, :, :2] = 1  # It is class 1 on the left.
+    batch = batch_of(2, mask_label=jnp.array(truth)) | {"mask": jnp.array([1.0, 0.0])}
+    key = jax.random.key(0)
+    values = compute(task.eval_step(task.init(key, batch), batch, key))
+    # Of 16 pixels, 4 are 1 in both, 12 in either; the same for 0; the padded image does not count.
+    assert values["iou"][:2] == pytest.approx([4 / 12, 4 / 12])
+    assert np.isnan(values["iou"][2])
+    assert values["pixel_accuracy"] == 0.5
+
+
+def answer_tuple(array):
+    return tuple(map(answer_tuple, array)) if array.ndim else float(array)
+
+
+def test_the_divergence_equals_its_monte_carlo_estimate():
+    task = Variational(create_model("vae", latent_size=3), optax.sgd(0.0), latent_size=3)
+    images = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1)).astype(np.uint8)
+    batch = batch_of(1) | {"image": jnp.array(images)}
+    key = jax.random.key(0)
+    state = jax.jit(task.init)(key, batch)
+    # Away from zero, where the divergence says something.
+    state = state.replace(params=jax.tree.map(lambda p: 3 * p + 0.02, state.params))
+    ours = compute(task.eval_step(state, batch, key))["divergence"]
+    from jdl.tasks.variational import binarize
+
+    mu, log_variance = task.model.apply(
+        state.variables, binarize(jnp.array(images) / 255.0), method="encode"
+    )
+    z = mu + jnp.exp(log_variance / 2) * jax.random.normal(key, (200_000, 3))
+    log_q = -0.5 * ((z - mu) ** 2 / jnp.exp(log_variance) + log_variance).sum(-1)
+    log_p = -0.5 * (z**2).sum(-1)
+    assert ours > 0.1
+    assert ours == pytest.approx(float((log_q - log_p).mean()), rel=0.03)
+
+
+def test_the_manifold_spans_the_directions_of_most_variance():
+    codes = np.zeros((100, 3), np.float32)
+    codes[:, 2] = np.linspace(-10, 10, 100)
+    codes[:, 0] = np.tile([-1, 1], 50)
+    grid = manifold(codes, 5).reshape(5, 5, 3)
+    assert np.ptp(grid[:, 0, 2]) > 5 * np.ptp(grid[0, :, 0]) > 1
+    assert np.abs(grid[..., 1]).max() < 1e-5
+
+
+def test_the_judge_counts_only_real_rows():
+    probabilities = jnp.array([[0.95, 0.05], [0.2, 0.8], [0.01, 0.99]])
+    metrics = judge_samples(
+        lambda _: probabilities, jnp.zeros((3, 4, 4, 1)), jnp.array([1.0, 1, 0])
+    )
+    values = compute(metrics)
+    assert values["confident"] == 0.5
+    assert values["class_share"] == [0.5, 0.5]
+
+
+def make_language_model():
+    tokenizer = CharacterTokenizer("\nab")
+    model = create_model("char_lstm", vocabulary_size=3, embedding_size=4, hidden_size=16)
+    return LanguageModel(model, optax.adam(0.03), tokenizer, sample_length=40, temperature=0.3)
+
+
+def test_a_language_model_learns_to_alternate_and_samples_it():
+    task = make_language_model()
+    text = task.tokenizer.encode("ab" * 17)[:33]
+    batch = {
+        "tokens": jnp.tile(text, (4, 1)),
+        "token_mask": jnp.ones((4, 32)),
+        "mask": jnp.ones(4),
+        "row": jnp.arange(4, dtype=jnp.int32),
+    }
+    key = jax.random.key(0)
+    state = task.init(key, batch)
+    step = jax.jit(task.train_step)
+    for _ in range(150):
+        state, _ = step(state, batch, key)
+    values = compute(task.eval_step(state, batch, key))
+    assert values["loss"] < 0.1
+    assert values["bits_per_token"] == pytest.approx(values["loss"] / np.log(2), rel=1e-4)
+    assert "abababab" in task.sample(state, key, 1)[0]
+
+
+def test_padded_tokens_do_not_count():
+    task = make_language_model()
+    tokens = jnp.array(task.tokenizer.encode("abbab"))[None]
+    full = {"tokens": tokens, "mask": jnp.ones(1), "row": jnp.zeros(1, jnp.int32)}
+    state = task.init(jax.random.key(0), full)
+    half = full | {"token_mask": jnp.array([[1.0, 1.0, 0.0, 0.0]])}
+    short = full | {"tokens": tokens[:, :3], "token_mask": jnp.ones((1, 2))}
+    key = jax.random.key(0)
+    assert compute(task.eval_step(state, half, key))["loss"] == pytest.approx(
+        compute(task.eval_step(state, short, key))["loss"], rel=1e-5
+    )
