@@ -18,9 +18,10 @@ class Config:
     dataset: str | None = None
     """tiny_shakespeare when it is prepared, else bible_en."""
     hidden_size: int = 384
+    embedding_size: int = 64
     num_layers: int = 1
     window: int = 64
-    steps: int = 2400
+    steps: int = 2800
     batch_size: int = 64
     learning_rate: float = 4e-3
     dropout: float = 0.1
@@ -47,7 +48,7 @@ def build(config: Config) -> Experiment:
                 "char_lstm",
                 vocabulary_size=tokenizer.vocabulary_size,
                 hidden_size=config.hidden_size,
-                embedding_size=config.hidden_size,
+                embedding_size=config.embedding_size,
                 num_layers=config.num_layers,
                 dropout=config.dropout,
                 dtype=config.dtype,

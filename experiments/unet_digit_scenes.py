@@ -19,7 +19,7 @@ class Config:
 
     dataset: str = "digit_scenes"
     features: tuple[int, ...] = (16, 32, 64, 128)
-    epochs: int = 12
+    epochs: int = 7
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2

@@ -118,8 +118,8 @@ def make_parser() -> argparse.ArgumentParser:
     sampling.add_argument("--seed", type=int, default=0)
     sampling.add_argument("--output", type=Path, default=None, help="PNG to write images to")
 
-    data = add("data", lambda known: data.print_help(), "Prepare datasets on disk.")
-    actions = data.add_subparsers(title="actions", metavar="ACTION")
+    data = add("data", None, "Prepare datasets on disk.")
+    actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     preparing = actions.add_parser("prepare", help="Prepare a dataset; nothing if it is there.")
     preparing.set_defaults(command=prepare_data)
     _names(preparing, "name", "name of a dataset", _datasets)
@@ -248,7 +248,7 @@ def read_image(path: Path, shape: tuple[int, int, int], convert: bool) -> "np.nd
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(path)
+        image: Image.Image = Image.open(path)
         image.load()
     except (OSError, UnidentifiedImageError):
         raise UserError(f"{path} cannot be read as an image") from None

@@ -102,12 +102,9 @@ def parse_flags(module: ModuleType, arguments: Sequence[str]) -> tuple[Any, Opti
     """
     import tyro
 
-    flags = dataclasses.make_dataclass(
-        "Flags",
-        [
-            ("config", tyro.conf.OmitArgPrefixes[module.Config]),
-            ("options", tyro.conf.OmitArgPrefixes[Options]),
-        ],
+    bare: Any = tyro.conf.OmitArgPrefixes
+    flags: Any = dataclasses.make_dataclass(
+        "Flags", [("config", bare[module.Config]), ("options", bare[Options])]
     )
     # What `--help` shows before the flags: the experiment's label.
     parsed = tyro.cli(
@@ -182,7 +179,7 @@ def prepare_process(options: Options) -> None:
 
     keep_freed_memory()
     cache = os.environ.get("JDL_CACHE_DIR") or Path.home() / ".cache" / "jdl"
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(Path(cache) / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if options.data_dir is not None:

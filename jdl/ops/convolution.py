@@ -74,7 +74,7 @@ def _is_winograd(images, kernel, window_strides, padding, options) -> bool:
         and set(options.get("rhs_dilation") or (1,)) == {1}
         and _is_plain(kernel, options)
         and images.dtype == kernel.dtype == jnp.float32
-        and wins(*images.shape, kernel.shape[-1])
+        and wins(*images.shape[:3], *kernel.shape[2:])
         and jax.default_backend() == "cpu"
     )
 

@@ -136,8 +136,8 @@ def _kernel_gradient(images, gradient, tile):
         [x.reshape(channels, -1) @ y.reshape(-1, features) for x, y in zip(*pair)]
         for pair in zip(inputs, gradients)
     ]
-    products = jnp.stack([jnp.stack(row) for row in products])
-    return jnp.einsum("ui,vj,uvco->ijco", KERNEL[tile], KERNEL[tile], products)
+    points = jnp.stack([jnp.stack(row) for row in products])
+    return jnp.einsum("ui,vj,uvco->ijco", KERNEL[tile], KERNEL[tile], points)
 
 
 def _transform(matrix, images, tile, axis, before):

@@ -122,7 +122,7 @@ class Segmentation:
         images = to_float(batch["image"][:count])
         predicted = np.asarray(self.segment(state, images))
         truth = np.asarray(batch["mask_label"][:count])
-        colours = np.concatenate([[[0.12, 0.12, 0.12]], colormaps["tab10"].colors])
+        colours = np.concatenate([[[0.12, 0.12, 0.12]], colormaps["tab10"](np.arange(10))[:, :3]])
         colours = colours[np.arange(len(self.class_names)) % len(colours)]
         figure = Figure(figsize=(1.35 * count, 4.9), layout="constrained")
         rows = (np.asarray(images), colours[truth], colours[predicted])

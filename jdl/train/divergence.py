@@ -45,8 +45,8 @@ infinity. The last good checkpoint is of step 10
 
 
 def _cause(history: list[dict[str, float]], batch: dict[str, np.ndarray]) -> str:
-    for name, values in batch.items():
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+    for name, array in batch.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             return f'"{name}" of its batch holds NaN or infinity'
     norms = [h["gradient_norm"] for h in history if "gradient_norm" in h]
     losses = [h["loss"] for h in history if "loss" in h]

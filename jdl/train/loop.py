@@ -76,7 +76,9 @@ def fit(experiment: Experiment, workdir: str | Path, options: Options = Options(
         checkpoints = stack.enter_context(
             contextlib.closing(Checkpoints(workdir / "checkpoints", experiment.mode))
         )
-        start, loader_state, warnings = 0, {}, []
+        start = 0
+        loader_state: dict[str, Any] = {}
+        warnings: list[str] = []
         if options.resume:
             like = executor.save_layout(state)
             start, restored, loader_state, warnings = checkpoints.restore(like)

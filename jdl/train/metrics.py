@@ -20,7 +20,7 @@ class Mean(NamedTuple):
     """
 
     total: Float[Array, "*classes"]
-    count: Float[Array, "*classes"]
+    count: Float[Array, "*classes"]  # type: ignore[assignment]  # Not tuple's method.
 
 
 Metrics = dict[str, Mean]

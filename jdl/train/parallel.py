@@ -117,8 +117,8 @@ def shard_largest_dimension(
     Example:
         >>> import jax
         >>> mesh = jax.sharding.AbstractMesh((1, 4), ("data", "model"))
-        >>> shard_largest_dimension(jax.ShapeDtypeStruct((3, 3, 16, 64), "float32"), mesh)
-        PartitionSpec(None, None, None, 'model')
+        >>> tuple(shard_largest_dimension(jax.ShapeDtypeStruct((3, 3, 16, 64), "float32"), mesh))
+        (None, None, None, 'model')
     """
     size = mesh.shape[axis]
     divisible = [d for d in range(len(leaf.shape)) if leaf.shape[d] % size == 0 and leaf.shape[d]]

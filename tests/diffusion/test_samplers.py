@@ -14,7 +14,10 @@ MEAN, VARIANCE = 0.5, 0.04
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("schedule", [linear_schedule, cosine_schedule])
 def test_a_gaussian_is_sampled_with_its_moments(eta, schedule):
-    """The posterior mean of x₀ ~ N(m, v) given xₜ is linear in xₜ."""
+    """The posterior mean of x₀ ~ N(m, v) given xₜ is linear in xₜ.
+
+    All steps are taken: with η = 1, long strides lose variance by design.
+    """
     alpha_bar = schedule(1000)
 
     def denoise(noisy, t):
@@ -23,7 +26,7 @@ def test_a_gaussian_is_sampled_with_its_moments(eta, schedule):
         return MEAN + gain * (noisy - jnp.sqrt(a) * MEAN)
 
     keys = jax.random.split(jax.random.key(0), 4000)
-    samples, _ = ddim(denoise, keys, (1,), alpha_bar, steps=250, eta=eta)
+    samples, _ = ddim(denoise, keys, (1,), alpha_bar, steps=1000, eta=eta)
     assert float(samples.mean()) == pytest.approx(MEAN, abs=0.015)
     assert float(samples.var()) == pytest.approx(VARIANCE, rel=0.1)
 
