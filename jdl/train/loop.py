@@ -225,7 +225,7 @@ class _Run:
     def train(self, state: PyTree, iterator: BatchIterator, start: int) -> tuple[PyTree, int, bool]:
         """Returns the last state, the updates made, and whether SIGTERM ended it."""
         experiment = self.experiment
-        best, worse = self._best_so_far(start), 0
+        best, worse = self._best_so_far(start)
         pending: tuple[int, Any, Metrics] | None = None
         loader_state: dict[str, Any] = iterator.get_state()
         with _sigterm() as terminated:
@@ -293,13 +293,13 @@ class _Run:
             )
         return scalar(values[experiment.monitor])
 
-    def _best_so_far(self, start: int) -> float:
-        """The best monitored value of the checkpoints that a resumed run finds."""
-        worst = math.inf if self.experiment.mode == "min" else -math.inf
+    def _best_so_far(self, start: int) -> tuple[float, int]:
+        """The best monitored value that a resumed run finds, and the validations made since."""
         step = self.checkpoints.best_step() if start and self.experiment.monitor else None
         if step is None:
-            return worst
-        return (self.checkpoints.manager.metrics(step) or {}).get("value", worst)
+            return (math.inf if self.experiment.mode == "min" else -math.inf), 0
+        since = (start - step) // self.experiment.evaluate_every
+        return self.checkpoints.manager.metrics(step)["value"], since
 
     def _is_better(self, value: float, best: float) -> bool:
         return value < best if self.experiment.mode == "min" else value > best

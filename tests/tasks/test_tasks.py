@@ -148,3 +148,15 @@ def test_padded_tokens_do_not_count():
     assert compute(task.eval_step(state, half, key))["loss"] == pytest.approx(
         compute(task.eval_step(state, short, key))["loss"], rel=1e-5
     )
+
+
+def test_bfloat16_computes_but_does_not_store():
+    model = create_model("lenet5", dtype="bfloat16")
+    task = Classification(model, optax.sgd(0.1), num_classes=10)
+    batch = batch_of(2, label=jnp.array([0, 1])) | {"image": jnp.ones((2, 28, 28, 1))}
+    key = jax.random.key(0)
+    state = jax.jit(task.init)(key, batch)
+    after, metrics = jax.jit(task.train_step)(state, batch, key)
+    assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype("float32")}
+    assert metrics["loss"].total.dtype == jnp.float32
+    assert model.apply(state.variables, batch["image"]).dtype == jnp.bfloat16
