@@ -20,7 +20,7 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 5000
+    steps: int = 4500
     batch_size: int = 64
     generator_rate: float = 4e-4
     discriminator_rate: float = 2e-4
@@ -49,7 +49,10 @@ def build(config: Config) -> Experiment:
     train = InMemoryLoader(
         pad(load(config.dataset, "train").arrays()), config.batch_size, seed=config.seed
     )
-    test = InMemoryLoader(pad(load(config.dataset, "test").arrays()), 500)
+    validation, test = (
+        InMemoryLoader(pad(load(config.dataset, split).arrays()), 500)
+        for split in ("validation", "test")
+    )
 
     def adam(rate):
         return optax.adam(optax.cosine_decay_schedule(rate, config.steps), b1=0.5)
@@ -70,13 +73,16 @@ def build(config: Config) -> Experiment:
             prior=mixture_prior(config.latent_size, config.components),
             judge=lambda images: judge(images[:, 2:-2, 2:-2]),
             augment=shift,
+            ema=0.998,
         ),
         train=train,
-        validation=test,
+        validation=validation,
         test=test,
         num_steps=config.steps,
-        evaluate_every=500,
+        evaluate_every=250,
         seed=config.seed,
+        monitor="confident",
+        mode="max",
     )
 
 

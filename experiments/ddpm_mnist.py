@@ -20,12 +20,12 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 1800
+    steps: int = 3000
     batch_size: int = 64
     learning_rate: float = 2e-3
-    channels: int = 64
-    patch: int = 2
-    ema: float = 0.995
+    channels: int = 128
+    patch: int = 4
+    ema: float = 0.998
     prediction: str = "velocity"
     seed: int = 0
 
@@ -40,9 +40,9 @@ def build(config: Config) -> Experiment:
     unet = create_model(
         "ddpm_cifar10",
         channels=config.channels,
-        channel_multipliers=(1, 1),
+        channel_multipliers=(1,),
         num_res_blocks=1,
-        attention_resolutions=(7,),
+        attention_resolutions=(),
         num_groups=8,
         dropout=0.0,
     )
@@ -61,7 +61,7 @@ def build(config: Config) -> Experiment:
         validation=InMemoryLoader(images["validation"], 500),
         test=InMemoryLoader(images["test"], 500),
         num_steps=config.steps,
-        evaluate_every=600,
+        evaluate_every=1000,
         seed=config.seed,
     )
 

@@ -1,4 +1,14 @@
-"""LeNet-5 on five thousand MNIST digits."""
+"""LeNet-5 on five thousand MNIST digits.
+
+Paper: LeCun et al., 1998, https://doi.org/10.1109/5.726791, in the lectures' form, with random
+affine distortions as in its section III.B.
+
+    jdl train lenet5_mnist
+
+Seed 0, two cores of an AMD EPYC (AVX2), nothing compiled beforehand: 38 s from launch to the last
+figure. Result: 98.2 % of the 1,000 test digits (98.3 % with seed 1, in 36 s), by the checkpoint
+that was best on the 500 validation digits.
+"""
 
 import dataclasses
 import sys

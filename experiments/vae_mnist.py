@@ -1,4 +1,13 @@
-"""A variational autoencoder on five thousand MNIST digits."""
+"""A variational autoencoder on five thousand binarised MNIST digits.
+
+Paper: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114.
+
+    jdl train vae_mnist
+
+Seed 0, two cores of an AMD EPYC (AVX2): 2 min 9 s from launch to the last figure. Result: −ELBO
+83.3 nats per test image (31.9 of them divergence), against 208.3 for independent pixels and 320.9
+for probabilistic PCA with as many latent numbers, which pays for seeing binary images as densities.
+"""
 
 import dataclasses
 from functools import partial

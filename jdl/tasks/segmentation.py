@@ -23,31 +23,46 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def centre(images: Array) -> Float[Array, "*shape"]:
+    """Brings images of 8 bits, or floats in [0, 1], to [−1, 1].
+
+    Example:
+        >>> centre(jnp.array([0, 255], jnp.uint8)).tolist()
+        [-1.0, 1.0]
+    """
+    return 2 * to_float(images) - 1
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Softmax cross-entropy at every pixel.
+    """Softmax cross-entropy at every pixel, weighted so that a rare class counts as a common one.
 
-        L = −Σᵢ log softmax(f(x))ᵢ,yᵢ                                               (1)
+        L = −Σᵢ w(yᵢ) log softmax(f(x))ᵢ,yᵢ / Σᵢ w(yᵢ)                              (1)
         IoUₖ = |{i: ŷᵢ = k} ∩ {i: yᵢ = k}| / |{i: ŷᵢ = k} ∪ {i: yᵢ = k}|            (2)
 
     over the pixels i of the whole split. A batch has "image" [batch, height, width, channels] and
     "mask_label" [batch, height, width], the class of each pixel.
 
+    Source: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, section 3, of whose weight
+    map (its equation 2) this is the balance of classes.
+
     Args:
-        model: images → logits of each pixel.
+        model: images in [−1, 1] → logits of each pixel.
         optimizer: an optax transformation.
         class_names: one per class.
+        class_weights: w, one per class; all 1 when empty. Only training is weighted.
         microbatches: pieces into which a training batch is cut to fit in memory.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformation
     class_names: Sequence[str]
+    class_weights: Sequence[float] = ()
     microbatches: int = 1
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
         """Initialises the network on the batch's shapes."""
-        variables = self.model.init(key, to_float(batch["image"]))
+        variables = self.model.init(key, centre(batch["image"]))
         return TrainState.create(variables, self.optimizer)
 
     def train_step(
@@ -63,25 +78,28 @@ class Segmentation:
     def _loss(self, params, model_state, batch: Batch, key: Key[Array, ""]):
         logits, updates = self.model.apply(
             {"params": params, **model_state},
-            to_float(batch["image"]),
+            centre(batch["image"]),
             train=True,
             mutable=list(model_state),
             rngs={"dropout": piece_key(key, batch["row"])},
         )
-        loss, metrics = self._measure(logits, batch)
+        loss, metrics = self._measure(logits, batch, self.class_weights)
         return loss, (updates, metrics)
 
-    def _measure(self, logits: Array, batch: Batch) -> tuple[Mean, Metrics]:
+    def _measure(
+        self, logits: Array, batch: Batch, class_weights: Sequence[float]
+    ) -> tuple[Mean, Metrics]:
         truth = batch["mask_label"].astype(jnp.int32)
         pixels = jnp.broadcast_to(batch["mask"][:, None, None], truth.shape)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), truth)
-        loss = mean(losses, pixels)
+        weights = pixels * jnp.asarray(class_weights)[truth] if class_weights else pixels
+        loss = mean(losses, weights)
         return loss, {"loss": loss, "pixel_accuracy": mean(logits.argmax(-1) == truth, pixels)}
 
     def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """Cross-entropy in nats per pixel, pixel accuracy, and the IoU (2) of each class."""
-        logits = self.model.apply(state.variables, to_float(batch["image"]))
-        metrics = self._measure(logits, batch)[1]
+        logits = self.model.apply(state.variables, centre(batch["image"]))
+        metrics = self._measure(logits, batch, ())[1]
         classes = range(len(self.class_names))
         real = (batch["mask"] > 0)[:, None, None]
         predicted, truth = logits.argmax(-1), batch["mask_label"]
@@ -97,7 +115,7 @@ class Segmentation:
         self, state: TrainState, images: Float[Array, "batch height width channels"]
     ) -> Int[Array, "batch height width"]:
         """The most probable class of each pixel, for images in [0, 1]."""
-        return self.model.apply(state.variables, images).argmax(-1)
+        return self.model.apply(state.variables, centre(images)).argmax(-1)
 
     def predict(
         self, state: TrainState, images: Float[Array, "batch height width channels"]

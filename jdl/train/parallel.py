@@ -18,7 +18,7 @@ from jdl.train.options import Options
 from jdl.train.task import Batch, Task
 
 # Streams of random numbers: every key of a run is fold_in(fold_in(root, stream), step).
-INIT, TRAIN, EVALUATE, FIGURES, SAMPLE = range(5)
+INIT, TRAIN, EVALUATE, TEST, FIGURES = range(5)
 
 
 def stream_key(root: Key[Array, ""], stream: int, step: Any) -> Key[Array, ""]:
@@ -98,7 +98,8 @@ class _Steps:
 
     def test(self, state: PyTree, batch: Batch, step: Array) -> Metrics:
         measure = getattr(self.task, "test_step", self.task.eval_step)
-        return sum_over_devices(measure(state, batch, self.key(EVALUATE, step)))
+        # A stream of its own: samples that chose the best checkpoint are not measured again.
+        return sum_over_devices(measure(state, batch, self.key(TEST, step)))
 
 
 def shard_largest_dimension(
