@@ -93,12 +93,6 @@ def test_what_the_user_can_mend_is_one_sentence_and_status_2(arguments, sentence
     assert sentence in refused(capsys, *arguments)
 
 
-def test_images_of_a_size_that_the_network_does_not_take_are_refused(capsys, tmp_path):
-    flags = ("--dataset", "digits8x8", "--runs", tmp_path, "--devices", 1)
-    error = refused(capsys, "train", "lenet5_mnist", *flags)
-    assert "28x28, 32x32 or 64x64 pixels, not 8x8" in error
-
-
 @pytest.mark.parametrize("flags", [["--lerning-rate", "0.1"], ["--learning-rate", "fast"]])
 def test_a_misspelt_flag_or_a_wrong_type_is_refused_with_a_hint(flags, capsys):
     with pytest.raises(SystemExit) as caught:

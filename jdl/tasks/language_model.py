@@ -115,6 +115,10 @@ class LanguageModel:
         tokens = self._generate(state, key, num_samples, self.sample_length)
         return [self.tokenizer.decode(row) for row in np.asarray(tokens)]
 
+    def texts(self, state: TrainState, key: Key[Array, ""]) -> dict[str, str]:
+        """One sample."""
+        return {"sample": self.sample(state, key, 1)[0]}
+
     def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """A passage, each character coloured by how much it surprised the model."""
         from matplotlib import colormaps

@@ -344,6 +344,9 @@ def _show(
     if loader is not None:
         batch = jax.device_put(next(loader.eval_batches()), jax.local_devices()[0])
         drawn = figures(experiment.task, state, batch, key)
+    if hasattr(experiment.task, "texts"):
+        for name, text in experiment.task.texts(state, key).items():
+            reporter.text(name, text, step)
     curves = training_curves(reporter.workdir)
     if curves is not None:
         drawn["curves"] = curves

@@ -54,6 +54,8 @@ def test_two_steps(name, folder, monkeypatch):
     result = fit(experiment, folder / name, Options(devices=1))
     assert all(np.isfinite(np.nanmean(value)) for value in result.test.values())
     assert len(list((folder / name / "figures").glob("*.png"))) >= 2
+    if name == "lstm_char":
+        assert (folder / name / "sample.txt").read_text()
 
 
 @pytest.mark.parametrize("name", SHRUNK)

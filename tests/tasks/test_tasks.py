@@ -9,6 +9,7 @@ import pytest
 
 from jdl import create_model
 from jdl.data import CharacterTokenizer
+from jdl.errors import UserError
 from jdl.tasks.classification import Classification
 from jdl.tasks.judge import judge_samples
 from jdl.tasks.language_model import LanguageModel
@@ -148,6 +149,13 @@ def test_padded_tokens_do_not_count():
     assert compute(task.eval_step(state, half, key))["loss"] == pytest.approx(
         compute(task.eval_step(state, short, key))["loss"], rel=1e-5
     )
+
+
+def test_images_of_a_size_that_the_network_does_not_take_are_refused():
+    task = Classification(create_model("lenet5"), optax.sgd(0.1), num_classes=10)
+    batch = batch_of(2, label=jnp.array([0, 1])) | {"image": jnp.ones((2, 8, 8, 1))}
+    with pytest.raises(UserError, match="28x28, 32x32 or 64x64 pixels, not 8x8"):
+        task.init(jax.random.key(0), batch)
 
 
 def test_bfloat16_computes_but_does_not_store():
