@@ -79,7 +79,7 @@ def build(config: Config) -> Experiment:
         validation=validation,
         test=test,
         num_steps=config.steps,
-        evaluate_every=250,
+        evaluate_every=500,
         seed=config.seed,
         monitor="confident",
         mode="max",

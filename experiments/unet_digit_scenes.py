@@ -1,4 +1,14 @@
-"""U-Net on scenes of digits over real textures."""
+"""U-Net on scenes of digits over real textures.
+
+Paper: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, with padded convolutions and an
+eighth of the channels.
+
+    jdl train unet_digit_scenes
+
+Seed 0, two cores of an AMD EPYC (AVX2): 5 min 15 s from launch to the last figure. Result: mean IoU
+0.834 over the 11 classes of the 500 test scenes, 98.6 % of their pixels right. Neither
+their digits nor their patches of texture were seen in training.
+"""
 
 import dataclasses
 

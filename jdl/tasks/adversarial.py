@@ -70,11 +70,12 @@ def mixture_prior(latent_size: int, components: int) -> Prior:
 
 
 class AdversarialState(flax.struct.PyTreeNode):
-    """Both networks, and the average of the generator's parameters that samples are from."""
+    """Both networks, the average of the generator's parameters that draws, and updates made."""
 
     generator: TrainState
     discriminator: TrainState
     average: PyTree
+    step: PyTree
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class Adversarial:
 
         L_D = −E[log D(T(x))] − E[log(1 − D(T(G(z))))]                              (1)
         L_G = −E[log D(T(G(z)))]                                                    (2)
-        θ̄ ← ε θ̄ + (1 − ε) θ_G                                                       (3)
+        θ̄ ← d θ̄ + (1 − d) θ_G,  d = min(ε, (1 + n)/(10 + n)) at update n            (3)
 
     with the same kind of random augmentation T before the discriminator in both, so that it cannot
     learn a small training set by heart and yet never teaches the generator to augment (Zhao et al.,
@@ -121,6 +122,7 @@ class Adversarial:
             discriminator=TrainState.create(discriminator, self.discriminator_optimizer),
             # A copy of its own: the state is donated, and no buffer can be given away twice.
             average=jax.tree.map(jnp.copy, generator["params"]),
+            step=jnp.int32(0),
         )
 
     def train_step(
@@ -172,8 +174,14 @@ class Adversarial:
         )
         generator = state.generator.apply(gradients, self.generator_optimizer)
         generator = generator.replace(model_state=model_state)
-        average = optax.incremental_update(generator.params, state.average, 1 - self.ema)
-        state = AdversarialState(generator=generator, discriminator=discriminator, average=average)
+        decay = jnp.minimum(self.ema, (1 + state.step) / (10 + state.step))
+        average = optax.incremental_update(generator.params, state.average, 1 - decay)
+        state = AdversarialState(
+            generator=generator,
+            discriminator=discriminator,
+            average=average,
+            step=state.step + 1,
+        )
         return state, d_metrics | g_metrics
 
     def _generate(self, generator: TrainState, batch: Batch, key: Key[Array, ""]):
