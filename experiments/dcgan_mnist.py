@@ -1,9 +1,22 @@
-"""DCGAN on five thousand MNIST digits."""
+"""DCGAN on five thousand MNIST digits.
+
+Paper: Radford et al., 2016, https://arxiv.org/abs/1511.06434, at 32×32, with a mixture as prior,
+shifts before the discriminator, and an average of the generator's weights.
+
+    jdl train dcgan_mnist
+
+Seed 0, two cores of an AMD EPYC (AVX2): 12 min 38 s from launch to the last figure, the classifier
+of `lenet5_mnist` trained already. Result: it gives 90.8 % of 1,000 samples a probability above
+0.9; the rarest digit is 4.9 % of them. The checkpoint is the one of whose 500 samples, drawn
+during training from other codes, most were so. A weak result all the same: each component of the
+mixture draws nearly one image, which the share of confident samples does not see.
+"""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from lenet5_mnist import trained_classifier
 
@@ -33,7 +46,7 @@ class Config:
 
 def pad(arrays):
     """Pads 28×28 digits to 32×32, as DCGAN doubles from 4×4."""
-    return {"image": jnp.pad(arrays["image"], ((0, 0), (2, 2), (2, 2), (0, 0)))}
+    return {"image": np.pad(arrays["image"], ((0, 0), (2, 2), (2, 2), (0, 0)))}
 
 
 def shift(key, image):

@@ -1,4 +1,16 @@
-"""A denoising diffusion model on five thousand MNIST digits."""
+"""A denoising diffusion model on five thousand MNIST digits.
+
+Papers: Ho et al., 2020, https://arxiv.org/abs/2006.11239; the cosine schedule of Nichol and
+Dhariwal, 2021, https://arxiv.org/abs/2102.09672; the velocity of Salimans and Ho, 2022,
+https://arxiv.org/abs/2202.00512.
+
+    jdl train ddpm_mnist
+
+Seed 0, two cores of an AMD EPYC (AVX2): 15 min 21 s from launch to the last figure, the classifier
+of `lenet5_mnist` trained already. Result: it gives 71.5 % of 1,000 samples a probability above
+0.9; the rarest digit is 7.8 % of them. A weak result, to be improved: the strokes are right, but
+what they make together is often no digit yet.
+"""
 
 import dataclasses
 
@@ -20,12 +32,12 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 3000
+    steps: int = 1800
     batch_size: int = 64
     learning_rate: float = 2e-3
-    channels: int = 128
-    patch: int = 4
-    ema: float = 0.998
+    channels: int = 64
+    patch: int = 2
+    ema: float = 0.995
     prediction: str = "velocity"
     seed: int = 0
 
@@ -40,13 +52,14 @@ def build(config: Config) -> Experiment:
     unet = create_model(
         "ddpm_cifar10",
         channels=config.channels,
-        channel_multipliers=(1,),
+        channel_multipliers=(1, 1),
         num_res_blocks=1,
-        attention_resolutions=(),
+        attention_resolutions=(7,),
         num_groups=8,
         dropout=0.0,
     )
-    schedule = optax.warmup_cosine_decay_schedule(0, config.learning_rate, 100, config.steps)
+    warm_up = min(100, config.steps // 10)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warm_up, config.steps)
     return Experiment(
         task=Diffusion(
             model=Patched(unet, config.patch),
@@ -61,7 +74,7 @@ def build(config: Config) -> Experiment:
         validation=InMemoryLoader(images["validation"], 500),
         test=InMemoryLoader(images["test"], 500),
         num_steps=config.steps,
-        evaluate_every=1000,
+        evaluate_every=600,
         seed=config.seed,
     )
 

@@ -52,7 +52,8 @@ def build(config: Config) -> Experiment:
     }
     tokenizer = CharacterTokenizer("".join(texts.values()))
     tokens = {name: tokenizer.encode(text) for name, text in texts.items()}
-    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, 100, config.steps)
+    warm_up = min(100, config.steps // 10)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warm_up, config.steps)
     return Experiment(
         task=LanguageModel(
             model=create_model(

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-GOLDEN_RATIO = 0.6180339887
-
-
 class DiffusionState(flax.struct.PyTreeNode):
     """The network, the average of its parameters that samples are drawn with, and updates made."""
 
@@ -45,10 +42,7 @@ class Diffusion:
         L = E ‖f(xₜ, t) − y‖²,  y one of ε, x₀, v                                   (2)
         θ̄ ← d θ̄ + (1 − d) θ,  d = min(ε, (1 + n)/(10 + n)) at update n              (3)
 
-    The steps t of a batch are spread evenly, by multiples of the golden ratio from a random start:
-    each is uniform, and the loss of a batch varies less (as Kingma et al., 2021,
-    https://arxiv.org/abs/2107.00630, appendix I.1, do by equal distances). A batch has "image"
-    [batch, height, width, channels].
+    A batch has "image" [batch, height, width, channels].
 
     Args:
         model: (images in [−1, 1], timesteps from 0, train) → prediction.
@@ -113,12 +107,13 @@ class Diffusion:
         return loss, (model_state, {"loss": loss})
 
     def _measure(self, variables, images: Array, batch: Batch, key: Key[Array, ""], **apply: Any):
-        time_key, noise_key = jax.random.split(key)
+        def corrupt(key, image):
+            time_key, noise_key = jax.random.split(key)
+            t = jax.random.randint(time_key, (), 0, len(self.alpha_bar))
+            return t, jax.random.normal(noise_key, image.shape)
+
         images = 2 * images - 1
-        spread = (jax.random.uniform(time_key) + batch["row"] * GOLDEN_RATIO) % 1.0
-        t = (spread * len(self.alpha_bar)).astype(jnp.int32)
-        keys = per_example_keys(noise_key, batch["row"])
-        noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(keys)
+        t, noise = jax.vmap(corrupt)(per_example_keys(key, batch["row"]), images)
         alpha_bar = jnp.asarray(self.alpha_bar)[t][:, None, None, None]
         noisy = diffuse(images, noise, alpha_bar)
         predicted = self.model.apply(variables, noisy, t.astype(jnp.float32), **apply)

@@ -152,7 +152,7 @@ class LanguageModel:
         return {"surprise": figure}
 
 
-def _cell(x: float, y: float, colour: Any) -> Any:
+def _cell(x: int, y: int, colour: Any) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle((x, y), 1, 1, color=colour, linewidth=0)

@@ -14,10 +14,15 @@ from jdl.train.options import Options
 SHRUNK = {
     "lenet5_mnist": {"epochs": 1},
     "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
-    "lstm_char": {"dataset": "bible_en", "steps": 2, "hidden_size": 8, "window": 8},
+    "lstm_char": {"dataset": "bible_en", "steps": 20, "hidden_size": 8, "window": 8},
     "vae_mnist": {"epochs": 1, "latent_size": 2},
-    "dcgan_mnist": {"steps": 2, "base_features": 4, "batch_size": 8},
-    "ddpm_mnist": {"steps": 2, "channels": 8, "batch_size": 8},
+    "dcgan_mnist": {
+        "steps": 2,
+        "generator_features": 4,
+        "discriminator_features": 4,
+        "batch_size": 8,
+    },
+    "ddpm_mnist": {"steps": 20, "channels": 8, "batch_size": 8},
 }
 
 
