@@ -30,7 +30,7 @@ def main() -> None:
     for axes_row, (name, images) in zip(figure.subplots(len(strips), COLUMNS), strips.items()):
         for axes, image in zip(axes_row, images):
             show_image(axes, image)
-        axes_row[0].set_title(name, loc="left", fontsize=10)
+        axes_row[0].set_title(name, loc="left", fontsize=10).set_in_layout(False)
     figure.savefig(Path(__file__).with_name("overview.png"), dpi=110)
 
 
