@@ -39,7 +39,7 @@ def format_seconds(seconds: float) -> str:
     """Writes a duration.
 
     Example:
-        >>> format_seconds(41.2), format_seconds(754)
+        >>> format_seconds(41.2), format_seconds(754.0)
         ('41 s', '12 min 34 s')
     """
     minutes, rest = divmod(round(seconds), 60)
