@@ -6,7 +6,8 @@ https://arxiv.org/abs/2202.00512.
 
     jdl train ddpm_mnist
 
-Seed 0, two cores of an AMD EPYC (AVX2): 15 min 21 s from launch to the last figure, the classifier
+Seed 0, two cores of an AMD EPYC (AVX2), tests running beside it at low priority: 15 min 21 s from
+launch to the last figure, the classifier
 of `lenet5_mnist` trained already. Result: it gives 71.5 % of 1,000 samples a probability above
 0.9; the rarest digit is 7.8 % of them. A weak result, to be improved: the strokes are right, but
 what they make together is often no digit yet.

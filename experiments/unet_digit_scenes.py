@@ -1,7 +1,7 @@
 """U-Net on scenes of digits over real textures.
 
-Paper: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, with padded convolutions and an
-eighth of the channels.
+Paper: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, with padded convolutions, a
+quarter of the channels and one level less.
 
     jdl train unet_digit_scenes
 

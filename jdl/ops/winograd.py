@@ -18,7 +18,7 @@ the second; each point has its own array, for writing them into one costs as muc
 and in (5) the channels come first and the batch last, for a matrix product along the leading axis
 of both factors takes up to twice as long.
 
-Source: Lavin and Gray, 2015, https://arxiv.org/abs/1509.09308, equations 6 to 12 and Section 4.
+Source: Lavin and Gray, 2015, https://arxiv.org/abs/1509.09308.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float32
 
-# F(2×2, 3×3) and F(4×4, 3×3): Lavin and Gray, 2015, Sections 4.1 and 4.3.
+# F(2×2, 3×3) and F(4×4, 3×3), as Lavin and Gray, 2015, write them.
 INPUT = {
     2: np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32),
     4: np.array(
@@ -84,7 +84,7 @@ def conv3x3(images: Images, kernel: Kernel) -> Float32[Array, "batch height widt
         >>> conv3x3(jnp.ones((1, 3, 3, 1)), jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
         [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
 
-    Source: Lavin and Gray, 2015, https://arxiv.org/abs/1509.09308, Section 4.
+    Source: Lavin and Gray, 2015, https://arxiv.org/abs/1509.09308.
     """
     return _conv3x3(images, kernel, 4 if min(images.shape[1:3]) > 25 else 2)
 
