@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from jdl.explore.summary import summary
     from jdl.models.registry import create_model, list_models, model_info
     from jdl.train import evaluate, fit
+    from jdl.weights import load_weights, save_weights
 
 __all__ = [
     "create_model",
@@ -17,7 +18,9 @@ __all__ = [
     "fit",
     "list_models",
     "load",
+    "load_weights",
     "model_info",
+    "save_weights",
     "summary",
 ]
 
@@ -29,7 +32,9 @@ _ROOMS = {
     "fit": "jdl.train",
     "list_models": "jdl.models.registry",
     "load": "jdl.data",
+    "load_weights": "jdl.weights",
     "model_info": "jdl.models.registry",
+    "save_weights": "jdl.weights",
     "summary": "jdl.explore.summary",
 }
 

@@ -1,0 +1,32 @@
+"""What networks ask of the images that they are given."""
+
+from jaxtyping import Array, Float
+
+from jdl.errors import UserError
+
+
+def check_channels(images: Float[Array, "batch height width channels"], in_channels: int) -> None:
+    """Refuses images of another number of channels than the network was built for.
+
+    Args:
+        images: NHWC.
+        in_channels: what the network expects.
+
+    Raises:
+        UserError: with both numbers, and what would help.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> check_channels(jnp.zeros((1, 8, 8, 1)), 3)
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: these images have 1 channel, the network takes 3: \
+create_model(..., in_channels=1) builds one for them
+    """
+    channels = images.shape[-1]
+    if channels != in_channels:
+        plural = "" if channels == 1 else "s"
+        raise UserError(
+            f"these images have {channels} channel{plural}, the network takes {in_channels}: "
+            f"create_model(..., in_channels={channels}) builds one for them"
+        )

@@ -1,0 +1,101 @@
+"""Networks with weights that anyone can make again, and the reference's answer to them.
+
+Weights are drawn by a generator that is seeded with the parameter's name, so that the reference and
+jdl get the same ones and none need be stored.
+"""
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+GAINS = {"weight": 1.0, "bias": 0.1}
+
+
+def random_state(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Draws weights by name, in torch's layout, so that activations neither vanish nor explode."""
+    state = {}
+    for name, shape in shapes.items():
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        leaf = name.rpartition(".")[2]
+        if leaf == "running_var":
+            array = rng.uniform(0.5, 1.5, shape)
+        elif leaf == "running_mean" or (len(shape) == 1 and leaf != "weight"):
+            array = 0.1 * rng.standard_normal(shape)
+        elif len(shape) == 1:
+            array = rng.uniform(0.8, 1.2, shape)
+        else:
+            array = rng.standard_normal(shape, dtype=np.float32) * np.prod(shape[1:]) ** -0.5
+        state[name] = np.asarray(array, np.float32)
+    return state
+
+
+def random_images(height: int, width: int, channels: int = 3, batch: int = 2) -> np.ndarray:
+    """Draws images, NHWC."""
+    shape = (batch, height, width, channels)
+    return np.random.default_rng(height * width).standard_normal(shape, dtype=np.float32)
+
+
+def torch_model(reference: str, **options):
+    """Builds the network that a registry entry names, without weights."""
+    import torch
+
+    library, name = reference.split(":")
+    if library == "torchvision":
+        _declare_operators(torch)
+        import torchvision
+
+        options = {"weights": None, "init_weights": False} if name in _SLOW else {"weights": None}
+        model = torchvision.models.get_model(name, **options)
+    elif library == "timm":
+        import timm
+
+        model = timm.create_model(name, pretrained=False)
+    else:
+        raise ValueError(f"no reference {reference!r}")
+    return model.eval()
+
+
+def fill(model, state: Mapping[str, np.ndarray]) -> None:
+    """Loads weights into a torch network; every name must fit."""
+    import torch
+
+    tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    assert not unexpected, unexpected
+    assert all(
+        name.endswith(("num_batches_tracked", "relative_position_index")) for name in missing
+    )
+
+
+def shapes_of(model) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a torch network's weights and running statistics."""
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point()
+    }
+
+
+def answer(model, images: np.ndarray) -> np.ndarray:
+    """The torch network's logits of NHWC images."""
+    import torch
+
+    with torch.no_grad():
+        y = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    return y.numpy()
+
+
+# Their truncated normals are drawn by SciPy, one by one: minutes.
+_SLOW = ("googlenet", "inception_v3")
+_declared: list = []
+
+
+def _declare_operators(torch) -> None:
+    """Declares two operators whose compiled form the wheel lacks: torchvision asks for them."""
+    if _declared:
+        return
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
