@@ -70,6 +70,45 @@ def avg_pool(
     return jax.tree.reduce(jnp.add, _shifted(images, window, stride or window)) / window**2
 
 
+def adaptive_avg_pool(images: Images, rows: int, columns: int) -> Pooled:
+    """Takes the mean of as many windows as are asked for, spread over the image as torch does.
+
+        y[i, j] = mean of x[⌊i·h/r⌋ : ⌈(i + 1)·h/r⌉, ⌊j·w/c⌋ : ⌈(j + 1)·w/c⌉]       (3)
+
+    Windows are of different sizes and overlap where the size is no multiple of their number, and an
+    image smaller than that is repeated.
+
+    Args:
+        images: x, h pixels high and w wide.
+        rows: r, of the result.
+        columns: c, of the result.
+
+    Returns:
+        y.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> adaptive_avg_pool(jnp.arange(5.0).reshape(1, 5, 1, 1), 2, 1).ravel().tolist()
+        [1.0, 3.0]
+    """
+    return _spread_means(_spread_means(images, 1, rows), 2, columns)
+
+
+def _spread_means(images: Array, axis: int, count: int) -> Array:
+    """Takes the means (3) along one axis."""
+    size = images.shape[axis]
+    if size == count:
+        return images
+    if size % count == 0:
+        shape = (*images.shape[:axis], count, size // count, *images.shape[axis + 1 :])
+        return images.reshape(shape).mean(axis + 1)
+    windows = [
+        lax.slice_in_dim(images, i * size // count, -(-(i + 1) * size // count), axis=axis)
+        for i in range(count)
+    ]
+    return jnp.stack([window.mean(axis) for window in windows], axis)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _max_pool(images: Images, window: int, stride: int) -> Pooled:
     first, *others = _shifted(images, window, stride)

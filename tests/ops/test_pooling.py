@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.ops.pooling import avg_pool, max_pool
+from jdl.ops.pooling import adaptive_avg_pool, avg_pool, max_pool
 
 CASES = [  # height, width, window, stride, padding
     (8, 6, 2, 2, 0),
@@ -52,3 +52,22 @@ def test_avg_pool_counts_padded_zeros(case):
 
 def test_negative_images_keep_their_maximum_beside_the_padding():
     assert float(max_pool(-jnp.ones((1, 2, 2, 1)), 3, 1, 1).max()) == -1
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6, 7, 12, 13])
+@pytest.mark.parametrize("count", [1, 6, 7])
+def test_adaptive_windows_are_torchs(size, count):
+    images = np.random.RandomState(0).randn(2, size, 7, 3).astype(np.float32)
+    found = adaptive_avg_pool(jnp.asarray(images), count, 3)
+    starts = np.floor(np.arange(count) * size / count).astype(int)
+    ends = np.ceil((np.arange(count) + 1) * size / count).astype(int)
+    columns = [(0, 3), (2, 5), (4, 7)]
+    expected = [
+        [images[:, a:b, c:d].mean((1, 2)) for c, d in columns] for a, b in zip(starts, ends)
+    ]
+    np.testing.assert_allclose(found, np.moveaxis(np.array(expected), 2, 0), rtol=1e-4, atol=1e-6)
+
+
+def test_adaptive_pooling_to_the_same_size_changes_nothing():
+    images = jnp.ones((1, 7, 7, 2))
+    assert adaptive_avg_pool(images, 7, 7) is images
