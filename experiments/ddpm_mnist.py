@@ -23,6 +23,7 @@ from jdl.data import InMemoryLoader, load
 from jdl.diffusion.schedules import cosine_schedule
 from jdl.launch import run
 from jdl.layers.patches import Patched
+from jdl.optim.muon import muon
 from jdl.tasks.diffusion import Diffusion
 from jdl.train import Experiment
 
@@ -33,9 +34,10 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 1800
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    steps: int = 3000
+    batch_size: int = 32
+    learning_rate: float = 0.015
+    adam_learning_rate: float = 1.5e-3
     channels: int = 64
     patch: int = 2
     ema: float = 0.995
@@ -59,12 +61,16 @@ def build(config: Config) -> Experiment:
         num_groups=8,
         dropout=0.0,
     )
-    warm_up = min(100, config.steps // 10)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warm_up, config.steps)
+
+    def schedule(rate):
+        warm_up = min(100, config.steps // 10)
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, config.steps)
+
+    optimizer = muon(schedule(config.learning_rate), schedule(config.adam_learning_rate))
     return Experiment(
         task=Diffusion(
             model=Patched(unet, config.patch),
-            optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.99)),
+            optimizer=optax.chain(optax.clip_by_global_norm(1.0), optimizer),
             alpha_bar=cosine_schedule(1000),
             image_shape=(28, 28, 1),
             judge=judge,
@@ -75,7 +81,7 @@ def build(config: Config) -> Experiment:
         validation=InMemoryLoader(images["validation"], 500),
         test=InMemoryLoader(images["test"], 500),
         num_steps=config.steps,
-        evaluate_every=600,
+        evaluate_every=1000,
         seed=config.seed,
     )
 

@@ -13,8 +13,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
+from jdl.data.augment import Augmentation, augment_batch
 from jdl.ops.random import per_example_keys
-from jdl.tasks.classification import Augment, to_float
+from jdl.tasks.classification import to_float
 from jdl.tasks.judge import Judge, judge_samples, judged_samples
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
@@ -107,7 +108,7 @@ class Adversarial:
     discriminator_optimizer: optax.GradientTransformation
     prior: Prior
     judge: Judge
-    augment: Augment | None = None
+    augment: Augmentation | None = None
     ema: float = 0.995
 
     def init(self, key: Key[Array, ""], batch: Batch) -> AdversarialState:
@@ -194,7 +195,7 @@ class Adversarial:
     def _augment(self, images: Array, batch: Batch, key: Key[Array, ""]) -> Array:
         if self.augment is None:
             return images
-        return jax.vmap(self.augment)(per_example_keys(key, batch["row"]), images)
+        return augment_batch(self.augment, key, images, batch["row"])
 
     def eval_step(self, state: AdversarialState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """Draws as many samples as the batch has examples, and asks the judge."""

@@ -1,7 +1,7 @@
 """Classification: softmax cross-entropy."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, UInt8
 
-from jdl.ops.random import per_example_keys, piece_key
+from jdl.data.augment import Augmentation, augment_batch
+from jdl.ops.random import piece_key
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
 from jdl.train.state import TrainState
@@ -20,8 +21,6 @@ from jdl.train.task import Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Augment = Callable[[Key[Array, ""], Float[Array, "height width channels"]], Array]
 
 
 def to_float(images: UInt8[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -56,7 +55,7 @@ class Classification:
     model: nn.Module
     optimizer: optax.GradientTransformation
     num_classes: int
-    augment: Augment | None = None
+    augment: Augmentation | None = None
     label_smoothing: float = 0.0
     class_names: Sequence[str] = ()
     microbatches: int = 1
@@ -80,7 +79,7 @@ class Classification:
         augment_key, dropout_key = jax.random.split(key)
         images = to_float(batch["image"])
         if self.augment is not None:
-            images = jax.vmap(self.augment)(per_example_keys(augment_key, batch["row"]), images)
+            images = augment_batch(self.augment, augment_key, images, batch["row"])
         logits, updates = self.model.apply(
             {"params": params, **model_state},
             images,

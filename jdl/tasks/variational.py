@@ -12,8 +12,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from jdl.data.augment import Augmentation, augment_batch
 from jdl.ops.random import per_example_keys
-from jdl.tasks.classification import Augment, to_float
+from jdl.tasks.classification import to_float
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Mean, Metrics, mean
 from jdl.train.state import TrainState
@@ -54,7 +55,7 @@ class Variational:
     model: nn.Module
     optimizer: optax.GradientTransformation
     latent_size: int
-    augment: Augment | None = None
+    augment: Augmentation | None = None
     baselines: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
@@ -75,7 +76,7 @@ class Variational:
         augment_key, code_key = jax.random.split(key)
         images = to_float(batch["image"])
         if self.augment is not None:
-            images = jax.vmap(self.augment)(per_example_keys(augment_key, batch["row"]), images)
+            images = augment_batch(self.augment, augment_key, images, batch["row"])
         metrics = self._measure({"params": params}, images, batch, code_key)
         return metrics["loss"], (model_state, metrics)
 

@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from jdl.data.loaders import BatchIterator, Loader
+from jdl.data.prefetch import prefetch_to_device
 from jdl.errors import UserError
 from jdl.train import metrics as metrics_lib
 from jdl.train.checkpoints import Checkpoints
@@ -195,8 +196,8 @@ def measure(
     """
     rows = executor.rows(loader.batch_size)
     totals: Metrics | None = None
-    for step, batch in enumerate(loader.eval_batches(rows)):
-        metrics = step_function(state, executor.put(batch), step)
+    for step, batch in enumerate(prefetch_to_device(loader.eval_batches(rows), executor.put)):
+        metrics = step_function(state, batch, step)
         totals = metrics if totals is None else metrics_lib.add(totals, metrics)
     if totals is None:
         raise UserError("there is no example to evaluate on")

@@ -154,11 +154,14 @@ def _example(module: nn.Module) -> Example:
     example = example_of(module)
     if example is None:
         raise UserError(f"{type(module).__name__} is not a registered model")
-    channels = getattr(module, "in_channels", None)
-    if channels is None:
-        return example
     images, *rest = example
-    return (jax.ShapeDtypeStruct((*images.shape[:-1], channels), images.dtype), *rest)
+    if len(images.shape) != 4:
+        return example
+    batch, height, width, channels = images.shape
+    channels = getattr(module, "in_channels", channels)
+    if hasattr(module, "image_size"):
+        height = width = module.image_size
+    return (jax.ShapeDtypeStruct((batch, height, width, channels), images.dtype), *rest)
 
 
 def _shapes(module: nn.Module) -> Variables:

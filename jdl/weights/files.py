@@ -72,7 +72,8 @@ def write(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
             save_file(arrays, path, metadata={"format": "pt"})
         elif path.suffix in TORCH:
             torch = _torch(path)
-            torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
+            # Arrays of JAX are read-only, which torch has no notion of.
+            torch.save({n: torch.from_numpy(np.array(a)) for n, a in arrays.items()}, path)
         else:
             endings = ", ".join(SAFETENSORS + TORCH)
             raise UserError(f"{path} must end in one of {endings}")

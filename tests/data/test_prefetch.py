@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
@@ -23,5 +25,6 @@ def test_order_and_content_are_kept_and_only_size_batches_are_ahead():
 def test_batches_are_sharded():
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = NamedSharding(mesh, PartitionSpec("data"))
-    batch = next(prefetch_to_device(iter([{"x": np.arange(16)}]), sharding))
+    put = partial(jax.device_put, device=sharding)
+    batch = next(prefetch_to_device([{"x": np.arange(16)}], put))
     assert batch["x"].sharding == sharding

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-GAINS = {"weight": 1.0, "bias": 0.1}
-
 
 def random_state(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Draws weights by name, in torch's layout, so that activations neither vanish nor explode."""

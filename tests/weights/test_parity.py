@@ -1,0 +1,126 @@
+"""Every network with a reference gives the reference's numbers.
+
+The weights are drawn by name (`reference.py`), so that stored answers protect those without torch;
+where torch is there, the references are asked themselves.
+"""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jdl
+from jdl.weights import from_names, to_names
+
+from . import reference
+
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+LIBRARIES = ("torchvision", "timm")
+NAMES = [
+    name
+    for name in jdl.list_models()
+    if (jdl.model_info(name).reference or "").partition(":")[0] in LIBRARIES
+]
+# Half a gigabyte of weights and more: their smaller siblings stand for them, layer by layer.
+GIANTS = {"vit_h_14", "vit_l_16", "vit_l_32"}
+
+needs_torch = pytest.mark.skipif(
+    not all(importlib.util.find_spec(m) for m in ("torch", "torchvision", "timm")),
+    reason="the references need torch, torchvision and timm",
+)
+
+
+def logits(name, state, images):
+    model = jdl.create_model(name)
+    # Op by op: blocks repeat, so that little is compiled.
+    return np.asarray(model.apply(from_names(model, state), jnp.asarray(images)))
+
+
+def shapes(name):
+    """Names and shapes as the reference would have them, from the model here."""
+    info = jdl.model_info(name)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(jdl.create_model(name).init, key, *info.example)
+    # Zero bytes for each array: only shapes are wanted.
+    empty = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variables)
+    return {name: array.shape for name, array in to_names(empty).items()}
+
+
+def test_every_reference_has_stored_answers():
+    assert sorted(GOLDEN) == sorted(set(NAMES) - GIANTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_stored_answers(name):
+    state = reference.random_state(shapes(name))
+    for size, stored in GOLDEN[name].items():
+        height, width = map(int, size.split("x"))
+        y = logits(name, state, reference.random_images(height, width))
+        scale = stored["largest"]
+        np.testing.assert_allclose(y[:, :16].ravel(), stored["first"], rtol=0, atol=1e-4 * scale)
+        np.testing.assert_allclose(y.std(0).mean(), stored["spread"], rtol=1e-2)
+
+
+@needs_torch
+@pytest.mark.parametrize("name", NAMES)
+def test_names_and_shapes_are_the_references(name):
+    import torch
+
+    with torch.device("meta"):
+        model = reference.torch_model(jdl.model_info(name).reference)
+    theirs = {name: shape for name, shape in reference.shapes_of(model).items()}
+    if jdl.model_info(name).reference.startswith("torchvision"):
+        assert shapes(name) == theirs
+    else:  # timm has names of its own: as many arrays, of the same sizes
+        sizes = lambda table: sorted(np.prod(shape) for shape in table.values())
+        assert sizes(shapes(name)) == sizes(theirs)
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18"])
+def test_training_updates_the_statistics_as_torch_does(name):
+    import torch
+
+    model = reference.torch_model(jdl.model_info(name).reference)
+    state = reference.random_state(reference.shapes_of(model))
+    reference.fill(model, state)
+    images = reference.random_images(65, 64, batch=3)
+    expected = reference.answer(model.train(), images)
+    variables = from_names(jdl.create_model(name), state)
+    y, updates = jdl.create_model(name).apply(
+        variables, jnp.asarray(images), train=True, mutable=["batch_stats"]
+    )
+    np.testing.assert_allclose(y, expected, atol=1e-4 * abs(expected).max())
+    after = to_names({**variables, **updates})
+    theirs = {k: v.numpy() for k, v in model.state_dict().items() if "running" in k}
+    assert theirs
+    for key, array in theirs.items():
+        np.testing.assert_allclose(after[key], array, rtol=1e-4, atol=1e-5, err_msg=key)
+        assert not torch.equal(torch.from_numpy(array), torch.from_numpy(state[key]))
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18"])
+def test_torch_loads_our_file(name, tmp_path):
+    import torch
+
+    model = jdl.create_model(name)
+    state = reference.random_state(shapes(name))
+    variables = from_names(model, state)
+    jdl.save_weights(model, variables, tmp_path / "ours.pth")
+    theirs = reference.torch_model(jdl.model_info(name).reference)
+    theirs.load_state_dict(torch.load(tmp_path / "ours.pth", weights_only=True))
+    images = reference.random_images(64, 64)
+    expected = reference.answer(theirs, images)
+    np.testing.assert_allclose(
+        logits(name, state, images), expected, atol=1e-4 * abs(expected).max()
+    )
+    again = jdl.load_weights(name, tmp_path / "ours.pth")
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), variables, again))
