@@ -1,7 +1,8 @@
 """Dialects: how other libraries call the parts of a network that torchvision has named.
 
 A dialect is an ordered list of substitutions from the foreign names to ours. Which one a checkpoint
-speaks is found out by trying: the one under which most names are known.
+speaks is found out by trying: the one under which most names are known. A replacement that ends in
+`[0]`, `[1]`, ... makes the array a part of one of ours: parts are joined along the first axis.
 """
 
 import re
@@ -15,8 +16,47 @@ Dialect = Sequence[tuple[str, str]]
 # Counters and constants that torch stores and that no computation here needs.
 IGNORED = re.compile(r"(^|\.)num_batches_tracked$")
 
+PART = re.compile(r"(.+)\[(\d)\]")
+
 # By the class of the module.
-DIALECTS: dict[str, tuple[Dialect, ...]] = {}
+DIALECTS: dict[str, tuple[Dialect, ...]] = {
+    "VisionTransformer": (
+        # torchvision's published files: its module renames these two as it reads them.
+        ((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")),
+        # timm
+        (
+            (r"^cls_token$", "class_token"),
+            (r"^pos_embed$", "encoder.pos_embedding"),
+            (r"^patch_embed\.proj\.", "conv_proj."),
+            (r"^blocks\.(\d+)\.", r"encoder.layers.encoder_layer_\1."),
+            (r"\.norm([12])\.", r".ln_\1."),
+            (r"\.attn\.qkv\.", ".self_attention.in_proj_"),
+            (r"\.attn\.proj\.", ".self_attention.out_proj."),
+            (r"\.mlp\.fc1\.", ".mlp.0."),
+            (r"\.mlp\.fc2\.", ".mlp.3."),
+            (r"^norm\.", "encoder.ln."),
+            (r"^head\.", "heads.head."),
+        ),
+        # Hugging Face
+        (
+            (r"^vit\.", ""),
+            (r"^embeddings\.cls_token$", "class_token"),
+            (r"^embeddings\.position_embeddings$", "encoder.pos_embedding"),
+            (r"^embeddings\.patch_embeddings\.projection\.", "conv_proj."),
+            (r"^encoder\.layer\.(\d+)\.", r"encoder.layers.encoder_layer_\1."),
+            (r"\.layernorm_before\.", ".ln_1."),
+            (r"\.layernorm_after\.", ".ln_2."),
+            (r"\.attention\.attention\.query\.(\w+)$", r".self_attention.in_proj_\1[0]"),
+            (r"\.attention\.attention\.key\.(\w+)$", r".self_attention.in_proj_\1[1]"),
+            (r"\.attention\.attention\.value\.(\w+)$", r".self_attention.in_proj_\1[2]"),
+            (r"\.attention\.output\.dense\.", ".self_attention.out_proj."),
+            (r"\.intermediate\.dense\.", ".mlp.0."),
+            (r"\.output\.dense\.", ".mlp.3."),
+            (r"^layernorm\.", "encoder.ln."),
+            (r"^classifier\.", "heads.head."),
+        ),
+    ),
+}
 
 
 def to_own_names(
@@ -42,11 +82,17 @@ def to_own_names(
 
 
 def _translate(arrays: Mapping[str, np.ndarray], dialect: Dialect) -> dict[str, np.ndarray]:
-    found = {}
+    found: dict[str, np.ndarray] = {}
+    parts: dict[str, dict[int, np.ndarray]] = {}
     for name, array in arrays.items():
         # Distributed training leaves this prefix.
         name = name.removeprefix("module.")
         for pattern, replacement in dialect:
             name = re.sub(pattern, replacement, name)
-        found[name] = array
+        if part := PART.fullmatch(name):
+            parts.setdefault(part[1], {})[int(part[2])] = array
+        else:
+            found[name] = array
+    for name, pieces in parts.items():
+        found[name] = np.concatenate([pieces[i] for i in sorted(pieces)])
     return found
