@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Example:
         >>> main(["list", "models", "lenet5*"])
         lenet5       LeNet-5 with tanh and average pooling: the lecture's Keras form.
+        lenet5_1998  LeNet-5 as published: sparse C3, trainable subsampling, distances to bitmaps.
         lenet5_relu  LeNet-5 with ReLU and max pooling: the lecture's torch form.
     """
     import argcomplete

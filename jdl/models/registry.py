@@ -194,7 +194,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Example:
         >>> list_models("lenet5*")
-        ['lenet5', 'lenet5_relu']
+        ['lenet5', 'lenet5_1998', 'lenet5_relu']
     """
     return sorted(fnmatch.filter(_all_entries(), pattern), key=_natural)
 
