@@ -14,9 +14,23 @@ import numpy as np
 Dialect = Sequence[tuple[str, str]]
 
 # Counters and constants that torch stores and that no computation here needs.
-IGNORED = re.compile(r"(^|\.)num_batches_tracked$")
+IGNORED = re.compile(r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$")
 
 PART = re.compile(r"(.+)\[(\d)\]")
+
+# timm merges patches where a stage begins, the authors where the stage before ends.
+_SWIN, _SWIN_AUTHORS = (
+    (
+        *((rf"^layers\.{i}\.downsample\.", f"features.{2 * (i + late)}.") for i in range(4)),
+        *((rf"^layers\.{i}\.blocks\.", f"features.{2 * i + 1}.") for i in range(4)),
+        (r"\.mlp\.fc1\.", ".mlp.0."),
+        (r"\.mlp\.fc2\.", ".mlp.3."),
+        (r"^patch_embed\.proj\.", "features.0.0."),
+        (r"^patch_embed\.norm\.", "features.0.2."),
+        (r"^head\.fc\.", "head."),
+    )
+    for late in (0, 1)
+)
 
 # By the class of the module.
 DIALECTS: dict[str, tuple[Dialect, ...]] = {
@@ -56,6 +70,7 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
             (r"^classifier\.", "heads.head."),
         ),
     ),
+    "SwinTransformer": (_SWIN, _SWIN_AUTHORS),
 }
 
 

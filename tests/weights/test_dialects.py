@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jdl
-from jdl.weights import from_names, to_names
+from jdl.weights import files, from_names, load_weights, save_weights, to_names
 
 LAYER = "encoder.layers.encoder_layer_"
 VIT = {
@@ -39,6 +39,25 @@ VIT = {
     },
 }
 
+PARTS = {"mlp.0": "mlp.fc1", "mlp.3": "mlp.fc2"}
+EMBEDDING = {"features.0.0": "patch_embed.proj", "features.0.2": "patch_embed.norm"}
+BLOCKS = {f"features.{2 * i + 1}.": f"layers.{i}.blocks." for i in range(4)}
+SWIN = {
+    "timm": {
+        **PARTS,
+        **EMBEDDING,
+        **BLOCKS,
+        **{f"features.{2 * i}.": f"layers.{i}.downsample." for i in (1, 2, 3)},
+        "head.": "head.fc.",
+    },
+    "the authors": {
+        **PARTS,
+        **EMBEDDING,
+        **BLOCKS,
+        **{f"features.{2 * i}.": f"layers.{i - 1}.downsample." for i in (1, 2, 3)},
+    },
+}
+
 
 def renamed(names, table):
     found = {}
@@ -61,23 +80,53 @@ def apart(names):
     return found
 
 
-@pytest.fixture(scope="module")
-def vit():
-    sizes = {"width": 8, "num_layers": 2, "num_heads": 2, "mlp_width": 12, "image_size": 32}
-    model = jdl.create_model("vit_b_16", **sizes)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+def drawn(model):
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     draw = np.random.RandomState(0).standard_normal
     # All arrays differ, so that a mix-up shows.
-    return model, jax.tree.map(lambda leaf: jnp.asarray(draw(leaf.shape), leaf.dtype), variables)
+    return jax.tree.map(lambda leaf: jnp.asarray(draw(leaf.shape), leaf.dtype), variables)
+
+
+def equal(a, b):
+    return jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), a, b))
 
 
 @pytest.mark.parametrize("dialect", VIT)
-def test_vision_transformers_are_read_in_every_dialect(vit, dialect):
-    model, variables = vit
+def test_vision_transformers_are_read_in_every_dialect(dialect):
+    sizes = {"width": 8, "num_layers": 2, "num_heads": 2, "mlp_width": 12, "image_size": 32}
+    model = jdl.create_model("vit_b_16", **sizes)
+    variables = drawn(model)
     names = to_names(variables)
     if dialect == "Hugging Face":
         names = apart(names)
     foreign = renamed(names, VIT[dialect])
     assert set(foreign) != set(to_names(variables))
-    loaded = from_names(model, foreign)
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), loaded, variables))
+    assert equal(from_names(model, foreign), variables)
+
+
+@pytest.fixture(scope="module")
+def swin():
+    model = jdl.create_model("swin_t", width=8, num_heads=(1, 2, 2, 4), stage_sizes=(1, 2, 1, 1))
+    return model, drawn(model)
+
+
+@pytest.mark.parametrize("dialect", SWIN)
+def test_swins_are_read_in_every_dialect(swin, dialect):
+    model, variables = swin
+    foreign = renamed(to_names(variables), SWIN[dialect])
+    foreign["layers.1.blocks.1.attn_mask"] = np.zeros((16, 49, 49), np.float32)
+    assert equal(from_names(model, foreign), variables)
+
+
+def test_swins_are_written_with_the_constants_that_torch_expects(swin, tmp_path):
+    model, variables = swin
+    file = tmp_path / "swin.safetensors"
+    save_weights(model, variables, file)
+    written = files.read(file)
+    indices = {name for name in written if name.endswith("relative_position_index")}
+    tables = {name for name in written if name.endswith("relative_position_bias_table")}
+    assert {name.replace("bias_table", "index") for name in tables} == indices
+    assert len(indices) == 5
+    index = written[min(indices)]
+    assert (index.shape, index.dtype, index.max()) == ((49**2,), np.int64, 168)
+    assert equal(load_weights(model, file), variables)
