@@ -5,6 +5,7 @@ from itertools import product
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
@@ -13,7 +14,12 @@ Pooled = Float[Array, "batch rows columns channels"]
 
 
 def max_pool(
-    images: Images, window: int = 2, stride: int | None = None, padding: int = 0
+    images: Images,
+    window: int = 2,
+    stride: int | None = None,
+    padding: int = 0,
+    *,
+    ceil_mode: bool = False,
 ) -> Pooled:
     """Takes the largest value of each window.
 
@@ -29,33 +35,58 @@ def max_pool(
         window: k, in pixels.
         stride: s, in pixels; the window when not given.
         padding: p, in pixels, on every side.
+        ceil_mode: keep the last window that does not fit as well, unless it would start beyond the
+            image and the padding before it.
 
     Returns:
-        Maxima, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1.
+        Maxima, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1; rounded up by `ceil_mode`.
 
     Example:
         >>> import jax.numpy as jnp
         >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
         [5.0, 7.0, 13.0, 15.0]
+        >>> max_pool(jnp.arange(9.0).reshape(1, 3, 3, 1), ceil_mode=True).ravel().tolist()
+        [4.0, 5.0, 7.0, 8.0]
     """
-    if padding:
-        pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    stride = stride or window
+    rows, columns = (
+        _overhang(size, window, stride, padding) if ceil_mode else 0 for size in images.shape[1:3]
+    )
+    if padding or rows or columns:
+        pads = [(0, 0), (padding, padding + rows), (padding, padding + columns), (0, 0)]
         images = jnp.pad(images, pads, constant_values=-jnp.inf)
-    return _max_pool(images, window, stride or window)
+    return _max_pool(images, window, stride)
+
+
+def _overhang(size: int, window: int, stride: int, padding: int) -> int:
+    """Returns by how many pixels the last window of `ceil_mode` sticks out of the padding."""
+    steps = -(-(size + 2 * padding - window) // stride)
+    if steps * stride >= size + padding:
+        steps -= 1
+    return max(steps * stride + window - size - 2 * padding, 0)
 
 
 def avg_pool(
-    images: Images, window: int = 2, stride: int | None = None, padding: int = 0
+    images: Images,
+    window: int = 2,
+    stride: int | None = None,
+    padding: int = 0,
+    *,
+    count_padding: bool = True,
 ) -> Pooled:
     """Takes the mean of each window, in which padded zeros count, as in torch.
 
         y[i, j] = 1/k² · Σ over 0 ≤ u, v < k of x[s·i + u − p, s·j + v − p]         (2)
+
+    Where they do not count, as in TensorFlow, the number of pixels in the image takes the place of
+    k².
 
     Args:
         images: what is pooled.
         window: k, in pixels.
         stride: s, in pixels; the window when not given.
         padding: p, in pixels, on every side.
+        count_padding: whether padded zeros count.
 
     Returns:
         Means, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1.
@@ -64,10 +95,24 @@ def avg_pool(
         >>> import jax.numpy as jnp
         >>> avg_pool(jnp.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
         [2.5, 4.5, 10.5, 12.5]
+        >>> avg_pool(jnp.ones((1, 1, 2, 1)), 3, 1, 1, count_padding=False).ravel().tolist()
+        [1.0, 1.0]
     """
+    stride = stride or window
+    counts = np.full((1, 1, 1, 1), window**2, np.float32)
+    if padding and not count_padding:
+        rows, columns = (_counts(size, window, stride, padding) for size in images.shape[1:3])
+        counts = np.multiply.outer(rows, columns)[None, :, :, None]
     if padding:
         images = jnp.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    return jax.tree.reduce(jnp.add, _shifted(images, window, stride or window)) / window**2
+    sums = jax.tree.reduce(jnp.add, _shifted(images, window, stride))
+    return sums / counts.astype(sums.dtype)
+
+
+def _counts(size: int, window: int, stride: int, padding: int) -> np.ndarray:
+    """Returns how many pixels of an axis are in each window."""
+    starts = np.arange(-padding, size + padding - window + 1, stride)
+    return np.minimum(starts + window, size) - np.maximum(starts, 0)
 
 
 def adaptive_avg_pool(images: Images, rows: int, columns: int) -> Pooled:

@@ -50,6 +50,75 @@ def test_avg_pool_counts_padded_zeros(case):
     np.testing.assert_allclose(avg_pool(images, window, stride, padding), expected, rtol=1e-6)
 
 
+CEIL_CASES = [  # height, width, window, stride, padding, and the size of the result
+    (112, 112, 3, 2, 0, (56, 56)),
+    (8, 9, 3, 2, 0, (4, 4)),
+    (5, 6, 2, 2, 0, (3, 3)),
+    (7, 6, 3, 1, 1, (7, 6)),
+    (6, 5, 3, 2, 1, (4, 3)),
+    # A window that starts beyond the image is dropped: here the sixth pixel is the padding's.
+    (5, 5, 2, 3, 1, (2, 2)),
+    (1, 2, 2, 2, 0, (1, 1)),
+]
+
+
+@pytest.mark.parametrize("case", CEIL_CASES)
+def test_ceil_mode_equals_reduce_window_forward_and_backward(case):
+    height, width, window, stride, padding, size = case
+    images = images_with_ties(height, width)
+    after = [(n - 1) * stride + window - m - padding for n, m in zip(size, (height, width))]
+    pads = [(padding, max(after[0], 0)), (padding, max(after[1], 0))]
+
+    def reference(x):
+        return nn.max_pool(x, (window, window), (stride, stride), pads)
+
+    def value_and_pullback(pool):
+        pooled, pullback = jax.vjp(pool, images)
+        return pooled, pullback(jnp.arange(pooled.size, dtype=jnp.float32).reshape(pooled.shape))[0]
+
+    found = value_and_pullback(lambda x: max_pool(x, window, stride, padding, ceil_mode=True))
+    expected = value_and_pullback(reference)
+    assert found[0].shape[1:3] == size
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
+def test_ceil_mode_and_uncounted_padding_are_torchs():
+    torch = pytest.importorskip("torch")
+    for height in range(1, 12):
+        for window, stride, padding in [(2, 2, 0), (3, 2, 0), (3, 1, 1), (3, 2, 1), (2, 3, 1)]:
+            if height + 2 * padding < window:
+                continue
+            images = np.random.RandomState(height).randn(2, height, 11, 3).astype(np.float32)
+            theirs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+            options = {"kernel_size": window, "stride": stride, "padding": padding}
+            found = max_pool(jnp.asarray(images), window, stride, padding, ceil_mode=True)
+            expected = torch.nn.functional.max_pool2d(theirs, **options, ceil_mode=True)
+            np.testing.assert_array_equal(found, expected.numpy().transpose(0, 2, 3, 1))
+            found = avg_pool(jnp.asarray(images), window, stride, padding, count_padding=False)
+            expected = torch.nn.functional.avg_pool2d(theirs, **options, count_include_pad=False)
+            expected = expected.numpy().transpose(0, 2, 3, 1)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_uncounted_padding_equals_reduce_window_forward_and_backward(case):
+    height, width, window, stride, padding = case
+    images = images_with_ties(height, width)
+    shape = (window, window), (stride, stride), [(padding, padding)] * 2
+
+    def reference(x):
+        return nn.avg_pool(x, *shape, count_include_pad=False)
+
+    def pool(x):
+        return avg_pool(x, window, stride, padding, count_padding=False)
+
+    found, expected = jax.vjp(pool, images), jax.vjp(reference, images)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
+    gradient = jnp.arange(found[0].size, dtype=jnp.float32).reshape(found[0].shape)
+    np.testing.assert_allclose(found[1](gradient)[0], expected[1](gradient)[0], rtol=1e-5)
+
+
 def test_negative_images_keep_their_maximum_beside_the_padding():
     assert float(max_pool(-jnp.ones((1, 2, 2, 1)), 3, 1, 1).max()) == -1
 
