@@ -34,7 +34,7 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 3000
+    steps: int = 2200
     batch_size: int = 32
     learning_rate: float = 0.015
     adam_learning_rate: float = 1.5e-3
@@ -42,6 +42,7 @@ class Config:
     patch: int = 2
     ema: float = 0.995
     prediction: str = "velocity"
+    guidance: float = 2.0
     seed: int = 0
 
 
@@ -76,6 +77,8 @@ def build(config: Config) -> Experiment:
             judge=judge,
             prediction=config.prediction,
             ema=config.ema,
+            guidance=config.guidance,
+            early_step=config.steps // 16,
         ),
         train=InMemoryLoader(images["train"], config.batch_size, seed=config.seed),
         validation=InMemoryLoader(images["validation"], 500),
