@@ -13,8 +13,11 @@ import numpy as np
 
 Dialect = Sequence[tuple[str, str]]
 
-# Counters and constants that torch stores and that no computation here needs.
-IGNORED = re.compile(r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$")
+# Counters and constants that torch stores and that no computation here needs; and the auxiliary
+# heads of the Inception networks, which are there for training only.
+IGNORED = re.compile(
+    r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$|^(aux[12]|AuxLogits)\."
+)
 
 PART = re.compile(r"(.+)\[(\d)\]")
 
@@ -30,6 +33,58 @@ _SWIN, _SWIN_AUTHORS = (
         (r"^head\.fc\.", "head."),
     )
     for late in (0, 1)
+)
+
+# timm's networks of inverted residuals. Blocks are named first, so that what a layer is called can
+# depend on where it is: the blocks of the first stage have no expansion.
+_TIMM_INVERTED = (
+    (r"^conv_stem\.", "features.0.0."),
+    (r"^bn1\.", "features.0.1."),
+    (r"^classifier\.", "classifier.1."),
+    (r"\.conv_pw\.", ".0.0."),
+    (r"\.bn1\.", ".0.1."),
+    (r"\.conv_dw\.", ".1.0."),
+    (r"\.bn2\.", ".1.1."),
+)
+_TIMM_MOBILENET_V2 = (
+    (r"^conv_head\.", "features.18.0."),
+    (r"^bn2\.", "features.18.1."),
+    (r"^blocks\.0\.0\.conv_dw\.", "features.1.conv.0.0."),
+    (r"^blocks\.0\.0\.bn1\.", "features.1.conv.0.1."),
+    (r"^blocks\.0\.0\.conv_pw\.", "features.1.conv.1."),
+    (r"^blocks\.0\.0\.bn2\.", "features.1.conv.2."),
+    # timm counts the blocks of each stage, torchvision counts on.
+    *(
+        (rf"^blocks\.{stage}\.{i}\.", f"features.{first + i}.conv.")
+        for stage, first in enumerate((2, 4, 7, 11, 14, 17), start=1)
+        for i in range(4)
+    ),
+    (r"\.conv_pwl\.", ".2."),
+    (r"\.bn3\.", ".3."),
+    *_TIMM_INVERTED,
+)
+# The last convolution of a block comes behind the squeeze-and-excitation, where there is one.
+_TIMM_EFFICIENTNET, _TIMM_EFFICIENTNET_LITE = (
+    (
+        (r"^conv_head\.", "features.8.0."),
+        (r"^bn2\.", "features.8.1."),
+        (r"^blocks\.0\.(\d+)\.conv_dw\.", r"features.1.\1.block.0.0."),
+        (r"^blocks\.0\.(\d+)\.bn1\.", r"features.1.\1.block.0.1."),
+        (r"^blocks\.0\.(\d+)\.se\.", r"features.1.\1.block.1."),
+        (r"^blocks\.0\.(\d+)\.conv_pw\.", rf"features.1.\1.block.{last - 1}.0."),
+        (r"^blocks\.0\.(\d+)\.bn2\.", rf"features.1.\1.block.{last - 1}.1."),
+        *(
+            (rf"^blocks\.{stage}\.(\d+)\.", rf"features.{stage + 1}.\1.block.")
+            for stage in range(1, 7)
+        ),
+        (r"\.se\.", ".2."),
+        (r"\.conv_reduce\.", ".fc1."),
+        (r"\.conv_expand\.", ".fc2."),
+        (r"\.conv_pwl\.", f".{last}.0."),
+        (r"\.bn3\.", f".{last}.1."),
+        *_TIMM_INVERTED,
+    )
+    for last in (3, 2)
 )
 
 # By the class of the module.
@@ -71,6 +126,8 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
         ),
     ),
     "SwinTransformer": (_SWIN, _SWIN_AUTHORS),
+    "MobileNetV2": (_TIMM_MOBILENET_V2,),
+    "EfficientNet": (_TIMM_EFFICIENTNET, _TIMM_EFFICIENTNET_LITE),
 }
 
 

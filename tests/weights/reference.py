@@ -43,7 +43,7 @@ def torch_model(reference: str, **options):
         _declare_operators(torch)
         import torchvision
 
-        options = {"weights": None, "init_weights": False} if name in _SLOW else {"weights": None}
+        options = {"weights": None, **_INCEPTION} if name in _SLOW else {"weights": None}
         model = torchvision.models.get_model(name, **options)
     elif library == "timm":
         import timm
@@ -86,6 +86,7 @@ def answer(model, images: np.ndarray) -> np.ndarray:
 
 # Their truncated normals are drawn by SciPy, one by one: minutes.
 _SLOW = ("googlenet", "inception_v3")
+_INCEPTION = {"init_weights": False, "aux_logits": False}
 _declared: list = []
 
 

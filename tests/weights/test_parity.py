@@ -25,8 +25,17 @@ NAMES = [
     for name in jdl.list_models()
     if (jdl.model_info(name).reference or "").partition(":")[0] in LIBRARIES
 ]
-# Half a gigabyte of weights and more: their smaller siblings stand for them, layer by layer.
-GIANTS = {"vit_h_14", "vit_l_16", "vit_l_32"}
+# Logits are compared for the smallest of each kind; all have the references' names and shapes.
+COMPARED = {
+    "densenet121",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "swin_t",
+    "vgg11",
+    "vgg11_bn",
+    "vit_ti_16",
+}
 
 needs_torch = pytest.mark.skipif(
     not all(importlib.util.find_spec(m) for m in ("torch", "torchvision", "timm")),
@@ -51,7 +60,7 @@ def shapes(name):
 
 
 def test_every_reference_has_stored_answers():
-    assert sorted(GOLDEN) == sorted(set(NAMES) - GIANTS)
+    assert set(GOLDEN) == COMPARED <= set(NAMES)
 
 
 @pytest.mark.slow

@@ -1,0 +1,95 @@
+import flax.errors
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jdl
+from jdl.errors import UserError
+
+KEY = jax.random.key(0)
+
+
+def call(model, images, **options):
+    def run():
+        variables = model.init(KEY, images)
+        return model.apply(variables, images, mutable=["batch_stats"], **options)[0]
+
+    return jax.eval_shape(run)
+
+
+def test_maps():
+    model, images = jdl.create_model("inception_v3"), jnp.zeros((1, 299, 299, 3))
+    maps = {
+        "stem": (35, 192),
+        "Mixed_5b": (35, 256),
+        "Mixed_5d": (35, 288),
+        "Mixed_6a": (17, 768),
+        "Mixed_6e": (17, 768),
+        "Mixed_7a": (8, 1280),
+        "Mixed_7c": (8, 2048),
+    }
+
+    def look():
+        variables = model.init(KEY, images)
+        return jdl.features(model, variables, images, names=[*maps, "pooled"])
+
+    found = jax.eval_shape(look)
+    assert {name: found[name].shape[2:] for name in maps} == maps
+    assert found["pooled"].shape == (1, 2048)
+
+
+def test_multiply_adds():
+    assert jdl.summary("inception_v3").total_macs == 5_713_216_096
+
+
+@pytest.mark.parametrize(("height", "width"), [(75, 75), (101, 96)])
+def test_sizes(height, width):
+    model = jdl.create_model("inception_v3", num_classes=7, in_channels=1)
+    assert call(model, jnp.zeros((2, height, width, 1))).shape == (2, 7)
+
+
+def test_parameters_with_the_head():
+    model, images = jdl.create_model("inception_v3", aux_heads=True), jnp.zeros((1, 299, 299, 3))
+    params = jax.eval_shape(model.init, KEY, images)["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 27_161_264
+
+
+def test_the_head_speaks_when_training():
+    model = jdl.create_model("inception_v3", aux_heads=True, num_classes=7)
+    images = jnp.zeros((2, 299, 299, 3))
+    logits = call(model, images, train=True, rngs={"dropout": KEY})
+    assert [y.shape for y in logits] == [(2, 7)] * 2
+    assert call(model, images).shape == (2, 7)
+
+
+def test_the_head_wants_large_images_to_train_on():
+    model, images = jdl.create_model("inception_v3", aux_heads=True), jnp.zeros((2, 298, 299, 3))
+    with pytest.raises(UserError, match="its auxiliary head takes images of 299x299 pixels"):
+        call(model, images, train=True)
+
+
+def test_dropout_only_when_training():
+    model, images = jdl.create_model("inception_v3"), jnp.zeros((2, 75, 75, 3))
+    call(model, images)
+    with pytest.raises(flax.errors.InvalidRngError):
+        call(model, images, train=True)
+    call(model.clone(dropout_rate=0.0), images, train=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 74, 96, 3), "Inception-v3 takes images of 75x75 pixels or more, not 74x96"),
+        ((1, 96, 96, 1), "these images have 1 channel, the network takes 3"),
+    ],
+)
+def test_what_does_not_fit_is_refused(shape, message):
+    with pytest.raises(UserError, match=message):
+        call(jdl.create_model("inception_v3"), jnp.zeros(shape))
+
+
+def test_half_precision_keeps_parameters_in_single():
+    model, images = jdl.create_model("inception_v3", dtype=jnp.bfloat16), jnp.zeros((1, 96, 96, 3))
+    logits, variables = jax.eval_shape(lambda: model.init_with_output(KEY, images))
+    assert logits.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
