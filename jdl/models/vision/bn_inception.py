@@ -22,12 +22,12 @@ Images = Float[Array, "batch height width channels"]
 BLOCKS = {
     "3a": (64, (64, 64), (64, 96), "mean", 32),
     "3b": (64, (64, 96), (64, 96), "mean", 64),
-    "3c": (None, (128, 160), (64, 96), "max", None),
+    "3c": (0, (128, 160), (64, 96), "max", 0),
     "4a": (224, (64, 96), (96, 128), "mean", 128),
     "4b": (192, (96, 128), (96, 128), "mean", 128),
     "4c": (160, (128, 160), (128, 160), "mean", 128),
     "4d": (96, (128, 192), (160, 192), "mean", 128),
-    "4e": (None, (128, 192), (192, 256), "max", None),
+    "4e": (0, (128, 192), (192, 256), "max", 0),
     "5a": (352, (192, 320), (160, 224), "mean", 128),
     "5b": (352, (192, 320), (192, 224), "max", 128),
 }
@@ -40,8 +40,8 @@ class BNInception(nn.Module):
     are halved by blocks. In 4c and 4d, 128 channels follow the mean, as in the published weights;
     the paper's table says 96.
 
-    Layers carry the names of the published Caffe model. Intermediates: `stem`, `inception_3a` to
-    `inception_5b`, `pooled`.
+    Layers carry the names of the published Caffe model. Intermediates: `stem`, `block3a` to
+    `block5b`, `pooled`.
 
     Attributes:
         num_classes: number of logits.
@@ -89,7 +89,7 @@ class BNInception(nn.Module):
         self.sow("intermediates", "stem", x)
         for block in BLOCKS:
             x = self._inception(x, block, train=train)
-            self.sow("intermediates", f"inception_{block}", x)
+            self.sow("intermediates", f"block{block}", x)
         x = x.mean((1, 2))
         self.sow("intermediates", "pooled", x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)

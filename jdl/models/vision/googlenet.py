@@ -92,7 +92,7 @@ class GoogLeNet(nn.Module):
     Batch normalisation and no biases, 3×3 convolutions where the paper has 5×5, and no local
     response normalisation; `googlenet_2014` is the network of the paper.
 
-    Intermediates: `stem`, `inception3a` to `inception5b`, `pooled`.
+    Intermediates: `stem`, `block3a` to `block5b`, `pooled`.
 
     Attributes:
         num_classes: number of logits.
@@ -142,9 +142,9 @@ class GoogLeNet(nn.Module):
         self.sow("intermediates", "stem", x)
         aux = []
         for block, channels in BLOCKS.items():
-            name = f"inception{block}"
-            x = Inception(*channels, dtype=self.dtype, name=name)(x, train=train)
-            self.sow("intermediates", name, x)
+            inception = Inception(*channels, dtype=self.dtype, name=f"inception{block}")
+            x = inception(x, train=train)
+            self.sow("intermediates", f"block{block}", x)
             if block in AUXILIARY and self.aux_heads and (train or self.is_initializing()):
                 head = AuxiliaryHead(
                     self.num_classes, self.aux_dropout_rate, self.dtype, name=AUXILIARY[block]

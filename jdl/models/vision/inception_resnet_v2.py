@@ -91,7 +91,7 @@ class Mixed7a(nn.Module):
 
 
 # Channels of the convolutions of each branch, and their kernels.
-BRANCHES = {
+BRANCHES: dict[int, list[list[tuple[int, int | tuple[int, int]]]]] = {
     35: [[(32, 1)], [(32, 1), (32, 3)], [(32, 1), (48, 3), (64, 3)]],
     17: [[(192, 1)], [(128, 1), (160, (1, 7)), (192, (7, 1))]],
     8: [[(192, 1)], [(192, 1), (224, (1, 3)), (256, (3, 1))]],
@@ -139,8 +139,8 @@ class InceptionResNetV2(nn.Module):
     The stem is that of Inception-v3, as in the authors' code and its weights; the paper draws that
     of Inception-v4.
 
-    Layers carry timm's names. Intermediates: `stem`, `mixed_5b`, `repeat`, `mixed_6a`, `repeat_1`,
-    `mixed_7a`, `repeat_2`, `conv2d_7b`, `pooled`.
+    Layers carry timm's names. Intermediates: `stem`, `inception_a`, `reduction_a`, `inception_b`,
+    `reduction_b`, `inception_c`, `features`, `pooled`.
 
     Attributes:
         num_classes: number of logits.
@@ -178,23 +178,22 @@ class InceptionResNetV2(nn.Module):
         x = max_pool(x, 3, stride=2)
         x = conv(80, 1, name="conv2d_3b")(x)
         x = conv(192, 3, padded=False, name="conv2d_4a")(x)
-        x = self._seen("stem", max_pool(x, 3, stride=2))
+        x = max_pool(x, 3, stride=2)
+        x = self._seen("stem", Mixed5b(train, self.dtype, name="mixed_5b")(x))
 
         block = partial(Block, train=train, dtype=self.dtype)
-        x = self._seen("mixed_5b", Mixed5b(train, self.dtype, name="mixed_5b")(x))
         for i in range(10):
             x = block(35, 0.17, name=f"repeat.{i}")(x)
-        self._seen("repeat", x)
-        x = self._seen("mixed_6a", Mixed6a(train, self.dtype, name="mixed_6a")(x))
+        self._seen("inception_a", x)
+        x = self._seen("reduction_a", Mixed6a(train, self.dtype, name="mixed_6a")(x))
         for i in range(20):
             x = block(17, 0.1, name=f"repeat_1.{i}")(x)
-        self._seen("repeat_1", x)
-        x = self._seen("mixed_7a", Mixed7a(train, self.dtype, name="mixed_7a")(x))
+        self._seen("inception_b", x)
+        x = self._seen("reduction_b", Mixed7a(train, self.dtype, name="mixed_7a")(x))
         for i in range(9):
             x = block(8, 0.2, name=f"repeat_2.{i}")(x)
-        self._seen("repeat_2", x)
-        x = block(8, 1.0, relu=False, name="block8")(x)
-        x = self._seen("conv2d_7b", conv(1536, 1, name="conv2d_7b")(x))
+        x = self._seen("inception_c", block(8, 1.0, relu=False, name="block8")(x))
+        x = self._seen("features", conv(1536, 1, name="conv2d_7b")(x))
 
         x = self._seen("pooled", x.mean((1, 2)))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)

@@ -1,6 +1,8 @@
 """Inception-v3: large convolutions taken apart into small ones."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -166,7 +168,7 @@ class InceptionV3(nn.Module):
     Batch normalisation everywhere, the auxiliary head's included. The means in the blocks count the
     zeros around the map.
 
-    Intermediates: `stem`, `Mixed_5b` to `Mixed_7c`, `pooled`.
+    Intermediates: `stem`, `block5b` to `block7c`, `pooled`.
 
     Attributes:
         num_classes: number of logits.
@@ -218,24 +220,24 @@ class InceptionV3(nn.Module):
         x = conv(192, 3, padded=False, name="Conv2d_4a_3x3")(x)
         x = max_pool(x, 3, stride=2)
         self.sow("intermediates", "stem", x)
-        blocks = {
-            "Mixed_5b": partial(InceptionA, 32),
-            "Mixed_5c": partial(InceptionA, 64),
-            "Mixed_5d": partial(InceptionA, 64),
-            "Mixed_6a": InceptionB,
-            "Mixed_6b": partial(InceptionC, 128),
-            "Mixed_6c": partial(InceptionC, 160),
-            "Mixed_6d": partial(InceptionC, 160),
-            "Mixed_6e": partial(InceptionC, 192),
-            "Mixed_7a": InceptionD,
-            "Mixed_7b": InceptionE,
-            "Mixed_7c": InceptionE,
+        blocks: dict[str, Callable[..., Any]] = {
+            "5b": partial(InceptionA, 32),
+            "5c": partial(InceptionA, 64),
+            "5d": partial(InceptionA, 64),
+            "6a": InceptionB,
+            "6b": partial(InceptionC, 128),
+            "6c": partial(InceptionC, 160),
+            "6d": partial(InceptionC, 160),
+            "6e": partial(InceptionC, 192),
+            "7a": InceptionD,
+            "7b": InceptionE,
+            "7c": InceptionE,
         }
         aux = []
         for name, block in blocks.items():
-            x = block(dtype=self.dtype, name=name)(x, train=train)
-            self.sow("intermediates", name, x)
-            if name == "Mixed_6e" and with_aux:
+            x = block(dtype=self.dtype, name=f"Mixed_{name}")(x, train=train)
+            self.sow("intermediates", f"block{name}", x)
+            if name == "6e" and with_aux:
                 head = AuxiliaryHead(self.num_classes, self.dtype, name="AuxLogits")
                 aux.append(head(x, train=train))
         x = x.mean((1, 2))
