@@ -41,7 +41,7 @@ def main() -> None:
     executor = make_executor(experiment.task, 0, Options(devices=1))
     assert isinstance(executor, JitExecutor)
     loader = experiment.train
-    batches = [executor.put(loader.batch(step)) for step in range(loader.steps_per_epoch)]
+    batches = [jax.device_put(loader.batch(i)) for i in range(loader.steps_per_epoch)]
     state = executor.init(batches[0])
     state, _ = executor.train_step(state, batches[0], 0)
 

@@ -30,3 +30,30 @@ create_model(..., in_channels=1) builds one for them
             f"these images have {channels} channel{plural}, the network takes {in_channels}: "
             f"create_model(..., in_channels={channels}) builds one for them"
         )
+
+
+def check_smallest(
+    images: Float[Array, "batch height width channels"], network: str, smallest: int
+) -> None:
+    """Refuses images of which nothing would be left at the network's end.
+
+    Args:
+        images: NHWC.
+        network: its name, for the error.
+        smallest: pixels that height and width must have.
+
+    Raises:
+        UserError: with both sizes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> check_smallest(jnp.zeros((1, 74, 80, 3)), "Inception-v3", 75)
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: Inception-v3 takes images of 75x75 pixels or more, not 74x80
+    """
+    height, width = images.shape[1:3]
+    if min(height, width) < smallest:
+        raise UserError(
+            f"{network} takes images of {smallest}x{smallest} pixels or more, not {height}x{width}"
+        )

@@ -6,7 +6,6 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jdl.errors import UserError
 from jdl.layers.convolution import Conv
 from jdl.layers.normalization import BatchNorm
 
@@ -58,32 +57,6 @@ class ConvNorm(nn.Module):
             name="conv",
         )(x)
         return nn.relu(BatchNorm(self.train, epsilon=1e-3, dtype=self.dtype, name="bn")(x))
-
-
-def check_smallest(
-    images: Float[Array, "batch height width channels"], network: str, smallest: int
-) -> None:
-    """Refuses images of which nothing would be left at the network's end.
-
-    Args:
-        images: NHWC.
-        network: its name, for the error.
-        smallest: pixels that height and width must have.
-
-    Raises:
-        UserError: with both sizes.
-
-    Example:
-        >>> check_smallest(jnp.zeros((1, 74, 80, 3)), "Inception-v3", 75)
-        Traceback (most recent call last):
-        ...
-        jdl.errors.UserError: Inception-v3 takes images of 75x75 pixels or more, not 74x80
-    """
-    height, width = images.shape[1:3]
-    if min(height, width) < smallest:
-        raise UserError(
-            f"{network} takes images of {smallest}x{smallest} pixels or more, not {height}x{width}"
-        )
 
 
 def from_imagenet_to_unit_range(

@@ -64,6 +64,26 @@ def image(height: int, width: int, channels: int) -> Example:
     return (jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32),)
 
 
+def signal(length: int, channels: int) -> Example:
+    """Returns the example of a model that takes signals, channels last.
+
+    Example:
+        >>> signal(128, 1)[0].shape
+        (1, 128, 1)
+    """
+    return (jax.ShapeDtypeStruct((1, length, channels), jnp.float32),)
+
+
+def video(frames: int, height: int, width: int, channels: int) -> Example:
+    """Returns the example of a model that takes videos, channels last.
+
+    Example:
+        >>> video(16, 64, 64, 1)[0].shape
+        (1, 16, 64, 64, 1)
+    """
+    return (jax.ShapeDtypeStruct((1, frames, height, width, channels), jnp.float32),)
+
+
 def tokens(length: int) -> Example:
     """Returns the example of a model that takes token ids, batch-major.
 

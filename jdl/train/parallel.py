@@ -142,8 +142,11 @@ class JitExecutor:
         self.whole = NamedSharding(self.mesh, P())
         self.steps = _Steps(task, seed)
         self._train: Callable | None = None
-        self._eval = jax.jit(self.steps.evaluate, out_shardings=self.whole)
-        self._test = jax.jit(self.steps.test, out_shardings=self.whole)
+        compile_metrics = partial(
+            jax.jit, in_shardings=(None, self.batch_sharding, None), out_shardings=self.whole
+        )
+        self._eval = compile_metrics(self.steps.evaluate)
+        self._test = compile_metrics(self.steps.test)
 
     def rows(self, batch_size: int) -> slice:
         """Which rows of each global batch this process loads."""
@@ -153,9 +156,9 @@ class JitExecutor:
         return slice(min(s[0] for s in starts), max(s[1] for s in starts))
 
     def put(self, batch: dict[str, np.ndarray]) -> Batch:
-        """Sends this process's rows to its devices."""
+        """Sends this process's rows to its devices; of one process, the compiled step does it."""
         if jax.process_count() == 1:
-            return jax.device_put(batch, self.batch_sharding)
+            return batch  # A tenth of the host's time that `jax.device_put` takes.
         return {
             name: jax.make_array_from_process_local_data(self.batch_sharding, rows)
             for name, rows in batch.items()
@@ -168,7 +171,10 @@ class JitExecutor:
             lambda leaf: NamedSharding(self.mesh, shard_largest_dimension(leaf, self.mesh)), shapes
         )
         self._train = jax.jit(
-            self.steps.train, donate_argnums=0, out_shardings=(shardings, self.whole)
+            self.steps.train,
+            donate_argnums=0,
+            in_shardings=(shardings, self.batch_sharding, None),
+            out_shardings=(shardings, self.whole),
         )
         return jax.jit(self.steps.init, out_shardings=shardings)(batch)
 

@@ -11,6 +11,10 @@ from jdl.errors import UserError
 from jdl.models.registry import _natural, example_of
 
 PARAMETERS = {
+    "alexnet": 61_100_840,
+    "alexnet_2012": 60_965_224,
+    "zfnet": 62_357_608,
+    "googlenet_2014": 6_998_552,
     "efficientnet_b0": 5_288_548,
     "efficientnet_b1": 7_794_184,
     "efficientnet_b2": 9_109_994,

@@ -8,8 +8,8 @@ from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jdl.layers.images import check_channels
-from jdl.layers.inception import ConvNorm, check_smallest, from_imagenet_to_unit_range
+from jdl.layers.images import check_channels, check_smallest
+from jdl.layers.inception import ConvNorm, from_imagenet_to_unit_range
 from jdl.models.registry import image, register_model
 from jdl.ops.pooling import adaptive_avg_pool, max_pool
 

@@ -8,8 +8,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jdl.layers.convolution import Conv
-from jdl.layers.images import check_channels
-from jdl.layers.inception import ConvNorm, check_smallest
+from jdl.layers.images import check_channels, check_smallest
+from jdl.layers.inception import ConvNorm
 from jdl.models.registry import image, register_model
 from jdl.ops.pooling import avg_pool, max_pool
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jdl.layers.images import check_channels
-from jdl.layers.inception import ConvNorm, check_smallest, from_imagenet_to_unit_range
+from jdl.layers.images import check_channels, check_smallest
+from jdl.layers.inception import ConvNorm, from_imagenet_to_unit_range
 from jdl.models.registry import image, register_model
 from jdl.ops.pooling import avg_pool, max_pool
 
