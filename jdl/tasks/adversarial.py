@@ -129,11 +129,13 @@ class Adversarial:
     def train_step(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[AdversarialState, Metrics]:
-        """One update of the discriminator (1), then one of the generator (2) against it."""
-        d_key, g_key = jax.random.split(key)
+        """One update of the discriminator (1), then one of the generator (2) against it.
+
+        Both losses draw the same codes, so that the compiled step generates their images once.
+        """
 
         def discriminator_loss(params, model_state, batch, key):
-            latent_key, real_key, fake_key = jax.random.split(key, 3)
+            latent_key, real_key, fake_key, _ = jax.random.split(key, 4)
             fakes, _ = self._generate(state.generator, batch, latent_key)
             real = self._augment(2 * to_float(batch["image"]) - 1, batch, real_key)
             fake = self._augment(fakes, batch, fake_key)
@@ -154,13 +156,13 @@ class Adversarial:
             state.discriminator.params,
             state.discriminator.model_state,
             batch,
-            d_key,
+            key,
         )
         discriminator = state.discriminator.apply(gradients, self.discriminator_optimizer)
         discriminator = discriminator.replace(model_state=model_state)
 
         def generator_loss(params, model_state, batch, key):
-            latent_key, fake_key = jax.random.split(key)
+            latent_key, _, _, fake_key = jax.random.split(key, 4)
             generator = state.generator.replace(params=params, model_state=model_state)
             fakes, model_state = self._generate(generator, batch, latent_key)
             fake = self._augment(fakes, batch, fake_key)
@@ -171,7 +173,7 @@ class Adversarial:
             return loss, (model_state, {"generator_loss": loss})
 
         gradients, model_state, g_metrics = mean_gradients(
-            generator_loss, state.generator.params, state.generator.model_state, batch, g_key
+            generator_loss, state.generator.params, state.generator.model_state, batch, key
         )
         generator = state.generator.apply(gradients, self.generator_optimizer)
         generator = generator.replace(model_state=model_state)
@@ -201,7 +203,8 @@ class Adversarial:
         """Draws as many samples as the batch has examples, and asks the judge."""
         keys = per_example_keys(key, batch["row"])
         latents = jax.vmap(self.prior)(keys)
-        return judge_samples(self.judge, self.decode(state, latents), batch["mask"])
+        samples = self.decode(state, latents)
+        return judge_samples(self.judge, samples, to_float(batch["image"]), batch["mask"])
 
     @partial(jax.jit, static_argnums=0)
     def decode(

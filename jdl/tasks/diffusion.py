@@ -155,7 +155,7 @@ class Diffusion:
     def test_step(self, state: DiffusionState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """The loss, and the judge's verdict on as many samples as the batch has examples."""
         images, _ = self._sample(state, per_example_keys(key, batch["row"]))
-        verdict = judge_samples(self.judge, images, batch["mask"])
+        verdict = judge_samples(self.judge, images, to_float(batch["image"]), batch["mask"])
         return self.eval_step(state, batch, key) | verdict
 
     @partial(jax.jit, static_argnums=0)

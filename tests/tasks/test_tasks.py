@@ -107,12 +107,29 @@ def test_the_manifold_spans_the_directions_of_most_variance():
 
 def test_the_judge_counts_only_real_rows():
     probabilities = jnp.array([[0.95, 0.05], [0.2, 0.8], [0.01, 0.99]])
-    metrics = judge_samples(
-        lambda _: probabilities, jnp.zeros((3, 4, 4, 1)), jnp.array([1.0, 1, 0])
-    )
+    images = jnp.zeros((3, 4, 4, 1))
+    metrics = judge_samples(lambda _: probabilities, images, images, jnp.array([1.0, 1, 0]))
     values = compute(metrics)
     assert values["confident"] == 0.5
     assert values["class_share"] == [0.5, 0.5]
+
+
+def test_the_judge_sees_classes_that_collapsed():
+    real = jax.random.uniform(jax.random.key(0), (40, 4, 4, 1)).at[:20, 0, 0].add(3)
+
+    def judge(images):
+        first = images[:, 0, 0, 0] > 2
+        return jnp.stack([first, ~first], -1).astype(jnp.float32)
+
+    def variety(samples, mask=jnp.ones(40)):
+        return compute(judge_samples(judge, samples, real, mask))["variety"]
+
+    assert variety(real[::-1]) == pytest.approx(1)
+    collapsed = jnp.repeat(real[jnp.array([0, 20])], 20, axis=0)
+    assert variety(collapsed) == pytest.approx(0, abs=1e-6)
+    # Rows of padding count for neither.
+    wild = jnp.concatenate([real[:30], 100 * real[30:]])
+    assert variety(wild, (jnp.arange(40) < 30).astype(jnp.float32)) == pytest.approx(1)
 
 
 def make_language_model():

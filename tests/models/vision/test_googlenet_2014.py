@@ -18,7 +18,9 @@ def test_both_heads_have_their_parameters_and_answer_only_in_training():
     variables = jax.eval_shape(model.init, KEY, IMAGE)
     assert count(variables) == 13_378_280
     rngs = {"dropout": KEY}
-    answers = jax.eval_shape(lambda v, x: model.apply(v, x, train=True, rngs=rngs), variables, IMAGE)
+    answers = jax.eval_shape(
+        lambda v, x: model.apply(v, x, train=True, rngs=rngs), variables, IMAGE
+    )
     assert [answer.shape for answer in answers] == [(2, 1000)] * 3
     assert jax.eval_shape(model.apply, variables, IMAGE).shape == (2, 1000)
 
