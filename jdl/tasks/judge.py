@@ -25,7 +25,7 @@ def judge_samples(
     real: Float[Array, "batch height width channels"],
     mask: Float[Array, " batch"],
 ) -> Metrics:
-    """Measures samples by a classifier: is it sure, of all classes, and do samples of one differ?
+    """Measures how sure a classifier is of samples, how even their classes, how varied each is.
 
         confident = (1/n) Σᵢ [maxₖ p(k|xᵢ) > 0.9]                                   (1)
         shareₖ = (1/n) Σᵢ [argmax p(·|xᵢ) = k]                                      (2)

@@ -23,7 +23,8 @@ def test_large_filters_are_scaled_and_small_ones_left():
         rms(new["kernel"]), np.minimum(rms(kernel), 0.1), rtol=1e-5, atol=1e-9
     )
     np.testing.assert_array_equal(new["kernel"][..., 1], kernel[..., 1])
-    assert (new["bias"] == 7).all() and (new["dense"] == 7).all()
+    assert (new["bias"] == 7).all()
+    assert (new["dense"] == 7).all()
 
 
 def test_it_needs_the_parameters():

@@ -1,4 +1,4 @@
-"""GoogLeNet as published: no batch normalisation, 5×5 convolutions, local response normalisation."""
+"""GoogLeNet as published: 5×5 convolutions and local response normalisation."""
 
 from functools import partial
 
