@@ -37,7 +37,7 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 2200
+    steps: int = 1950
     batch_size: int = 32
     learning_rate: float = 0.015
     adam_learning_rate: float = 1.5e-3

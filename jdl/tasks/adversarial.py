@@ -39,37 +39,6 @@ def normal_prior(latent_size: int) -> Prior:
     return lambda key: jax.random.normal(key, (latent_size,))
 
 
-def mixture_prior(latent_size: int, components: int) -> Prior:
-    """Draws latent codes from a mixture: a standard normal beside the index of a component.
-
-        z = [ε, √K·onehot(k)],  ε ~ N(0, I),  k ~ U{1 … K}                          (1)
-
-    A continuous network cannot map one connected Gaussian on classes that are not connected without
-    drawing what lies between them; K pieces need not touch (Gurumurthy et al., 2017,
-    https://arxiv.org/abs/1706.02071, section 3).
-
-    Args:
-        latent_size: of ε.
-        components: K.
-
-    Returns:
-        The prior, of codes of latent_size + K numbers.
-
-    Example:
-        >>> code = mixture_prior(3, 4)(jax.random.key(0))
-        >>> code.shape, float(code[3:].sum())
-        ((7,), 2.0)
-    """
-
-    def draw(key: Key[Array, ""]) -> Float[Array, " latent"]:
-        noise_key, component_key = jax.random.split(key)
-        component = jax.random.randint(component_key, (), 0, components)
-        one_hot = components**0.5 * jax.nn.one_hot(component, components)
-        return jnp.concatenate([jax.random.normal(noise_key, (latent_size,)), one_hot])
-
-    return draw
-
-
 class AdversarialState(flax.struct.PyTreeNode):
     """Both networks, the average of the generator's parameters that draws, and updates made."""
 
