@@ -1,4 +1,4 @@
-"""The `jdl` command: list, summary, train, evaluate, predict, sample, data."""
+"""The `jdl` command: list, summary, train, evaluate, predict, sample, data, weights."""
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
@@ -126,6 +126,19 @@ def make_parser() -> argparse.ArgumentParser:
     _names(preparing, "name", "name of a dataset", _datasets)
     preparing.add_argument("--data-dir", type=Path, help="else TFDS_DATA_DIR, else TFDS's own")
     preparing.add_argument("--source", type=Path, help="a local copy, for datasets that take one")
+
+    weights = add("weights", None, "Convert checkpoints of other libraries.")
+    actions = weights.add_subparsers(title="actions", metavar="ACTION", required=True)
+    converting = actions.add_parser(
+        "convert",
+        help="Rewrite a checkpoint under the names that torch expects.",
+        description="Read a checkpoint of torchvision, timm or Hugging Face, check every name and "
+        "shape, and write it as torchvision names it, as .safetensors or .pth.",
+    )
+    converting.set_defaults(command=convert_weights)
+    _names(converting, "model", "name of a model", _models)
+    converting.add_argument("source", type=Path, help=".safetensors, or .pth of tensors only")
+    converting.add_argument("target", type=Path, help="file to write; its ending says the format")
     return parser
 
 
@@ -297,6 +310,17 @@ def prepare_data(known: argparse.Namespace) -> None:
     from jdl.data import prepare
 
     print(prepare(known.name, data_dir=known.data_dir, source=known.source))
+
+
+def convert_weights(known: argparse.Namespace) -> None:
+    """`jdl weights convert MODEL SOURCE TARGET`."""
+    import jax
+
+    from jdl.weights import load_weights, save_weights
+
+    variables = load_weights(known.model, known.source)
+    save_weights(known.model, variables, known.target)
+    print(f"{len(jax.tree.leaves(variables))} arrays in {known.target}")
 
 
 def _open(run: str) -> tuple[Path, Any]:

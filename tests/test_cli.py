@@ -6,10 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+import jdl
 from jdl.cli import main
 
 JDL = [sys.executable, "-c", "from jdl.cli import main; main()"]
@@ -58,6 +61,17 @@ def test_lists_take_wildcards(capsys):
     assert names == ["dcgan_mnist", "ddpm_mnist", "lenet5_mnist", "vae_mnist"]
 
 
+def test_weights_are_converted(tmp_path, capsys):
+    lenet = jdl.create_model("lenet5")
+    variables = lenet.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    source, target = tmp_path / "source.safetensors", tmp_path / "target.safetensors"
+    jdl.save_weights(lenet, variables, source)
+    main(["weights", "convert", "lenet5", str(source), str(target)])
+    assert "10 arrays" in capsys.readouterr().out
+    again = jdl.load_weights("lenet5", target)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), dict(variables), again))
+
+
 def test_everything_is_listed(capsys):
     main(["list"])
     out = capsys.readouterr().out
@@ -87,6 +101,7 @@ def test_summary_prints_totals(capsys):
         (["predict", "tiny/1", "nothing.png"], "nothing.png cannot be read as an image"),
         (["sample", "tiny"], "is not generative"),
         (["evaluate", "tiny/7"], "unknown run 'tiny/7'; the closest names are tiny/1"),
+        (["weights", "convert", "lenet5", "no.pth", "out.pth"], "no.pth"),
     ],
 )  # fmt: skip
 def test_what_the_user_can_mend_is_one_sentence_and_status_2(arguments, sentence, capsys, inside):
@@ -161,7 +176,7 @@ def test_names_complete_in_the_shell(tmp_path):
         check=False,
     )
     completions = (tmp_path / "out").read_text().split()
-    assert completions == ["lenet5", "lenet5_relu"], done
+    assert set(completions) == {"lenet5", "lenet5_relu", "lenet5_1998", "lenet1989"}, done
 
 
 @pytest.mark.slow

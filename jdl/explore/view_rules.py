@@ -173,7 +173,7 @@ def _unstack(equation: JaxprEqn, view: View) -> list[View]:
 
 
 def _concatenate(equation: JaxprEqn, *views: View) -> View:
-    d = equation.params["dimension"]
+    d = int(equation.params["dimension"])
     shape = shape_of(equation.outvars[0])
     joined = []
     for view in views:

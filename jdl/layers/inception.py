@@ -26,6 +26,7 @@ class ConvNorm(nn.Module):
 
     Example:
         >>> import jax
+        >>> import jax.numpy as jnp
         >>> layer = ConvNorm(8, (1, 7), train=False)
         >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.zeros((1, 9, 9, 3)))
         >>> y.shape, variables["params"]["conv"]["kernel"].shape
@@ -74,6 +75,7 @@ def from_imagenet_to_unit_range(
         2x − 1.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> white = (1 - jnp.array([0.485, 0.456, 0.406])) / jnp.array([0.229, 0.224, 0.225])
         >>> from_imagenet_to_unit_range(white.reshape(1, 1, 1, 3)).round(5).ravel().tolist()
         [1.0, 1.0, 1.0]

@@ -28,8 +28,8 @@ def local_response_norm(
         Maps of the same shape.
 
     Example:
-        >>> local_response_norm(jnp.ones((1, 3)), size=3, alpha=3.0, beta=1.0, k=0.0).round(2)
-        Array([[0.5 , 0.33, 0.5 ]], dtype=float32)
+        >>> local_response_norm(jnp.ones((1, 2)), size=3, alpha=3.0, beta=1.0, k=0.0).tolist()
+        [[0.5, 0.5]]
 
     Source: Krizhevsky et al., 2012, section 3.3,
     https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks

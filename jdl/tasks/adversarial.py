@@ -55,10 +55,13 @@ class Adversarial:
         L_D = −E[log D(T(x))] − E[log(1 − D(T(G(z))))]                              (1)
         L_G = −E[log D(T(G(z)))]                                                    (2)
         θ̄ ← d θ̄ + (1 − d) θ_G,  d = min(ε, (1 + n)/(10 + n)) at update n            (3)
+        x = Ḡ(z_j),  j = argmax over 1 ≤ j ≤ m of D(Ḡ(z_j)),  z_j from the prior    (4)
 
     with the same kind of random augmentation T before the discriminator in both, so that it cannot
     learn a small training set by heart and yet never teaches the generator to augment (Zhao et al.,
-    2020, https://arxiv.org/abs/2006.10738). A batch has "image" [batch, height, width, channels].
+    2020, https://arxiv.org/abs/2006.10738). A sample (4) is the one of m that the discriminator
+    takes most for real: it still knows some of what the generator gets wrong (after Azadi et al.,
+    2019, https://arxiv.org/abs/1810.06758). A batch has "image" [batch, height, width, channels].
 
     Args:
         generator: (latents, train) → images in [−1, 1].
@@ -69,6 +72,7 @@ class Adversarial:
         judge: the classifier that measures samples.
         augment: T, (key, image in [−1, 1]) → image, differentiable; the identity when None.
         ema: ε.
+        candidates: m.
     """
 
     generator: nn.Module
@@ -79,6 +83,7 @@ class Adversarial:
     judge: Judge
     augment: Augmentation | None = None
     ema: float = 0.995
+    candidates: int = 1
 
     def init(self, key: Key[Array, ""], batch: Batch) -> AdversarialState:
         """Initialises both networks on the batch's shapes."""
@@ -170,9 +175,7 @@ class Adversarial:
 
     def eval_step(self, state: AdversarialState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """Draws as many samples as the batch has examples, and asks the judge."""
-        keys = per_example_keys(key, batch["row"])
-        latents = jax.vmap(self.prior)(keys)
-        samples = self.decode(state, latents)
+        samples = self._sample(state, per_example_keys(key, batch["row"]))
         return judge_samples(self.judge, samples, to_float(batch["image"]), batch["mask"])
 
     @partial(jax.jit, static_argnums=0)
@@ -183,12 +186,21 @@ class Adversarial:
         variables = state.generator.replace(params=state.average).variables
         return (self.generator.apply(variables, latents) + 1) / 2
 
+    @partial(jax.jit, static_argnums=0)
+    def _sample(self, state: AdversarialState, keys: Key[Array, " batch"]) -> Array:
+        """Draws one sample (4) for each key."""
+        candidate_keys = jax.vmap(lambda key: jax.random.split(key, self.candidates))(keys)
+        latents = jax.vmap(self.prior)(candidate_keys.ravel())
+        images = self.decode(state, latents)
+        logits = self.discriminator.apply(state.discriminator.variables, 2 * images - 1)
+        best = logits.reshape(-1, self.candidates).argmax(-1)
+        return images[jnp.arange(len(keys)) * self.candidates + best]
+
     def sample(
         self, state: AdversarialState, key: Key[Array, ""], num_samples: int
     ) -> Float[np.ndarray, "num_samples height width channels"]:
-        """Decodes codes drawn from the prior: images in [0, 1]."""
-        latents = jax.vmap(self.prior)(jax.random.split(key, num_samples))
-        return np.asarray(self.decode(state, latents))
+        """Draws samples (4): images in [0, 1]."""
+        return np.asarray(self._sample(state, jax.random.split(key, num_samples)))
 
     def figures(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]

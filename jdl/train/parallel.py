@@ -1,6 +1,6 @@
 """Where a step runs: `jax.jit` over a mesh of devices, or `jax.pmap`; the same pure step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,6 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.typing import ArrayLike
 from jaxtyping import Array, Key, PyTree
 
 from jdl.errors import UserError
@@ -16,6 +17,9 @@ from jdl.train.gradients import AXIS, sum_over_devices
 from jdl.train.metrics import Metrics
 from jdl.train.options import Options
 from jdl.train.task import Batch, Task
+
+# A batch on its way to the devices: the compiled step sends arrays that are still NumPy's.
+Sent = Mapping[str, ArrayLike]
 
 # Streams of random numbers: every key of a run is fold_in(fold_in(root, stream), step).
 INIT, TRAIN, EVALUATE, TEST, FIGURES = range(5)
@@ -43,23 +47,23 @@ class Executor(Protocol):
         """Which rows of each global batch this process loads."""
         ...
 
-    def put(self, batch: dict[str, np.ndarray]) -> Batch:
+    def put(self, batch: dict[str, np.ndarray]) -> Sent:
         """Sends this process's rows to its devices."""
         ...
 
-    def init(self, batch: Batch) -> PyTree:
+    def init(self, batch: Sent) -> PyTree:
         """The state before the first step, laid out over the devices."""
         ...
 
-    def train_step(self, state: PyTree, batch: Batch, step: int) -> tuple[PyTree, Metrics]:
+    def train_step(self, state: PyTree, batch: Sent, step: int) -> tuple[PyTree, Metrics]:
         """One update; the old state is given away."""
         ...
 
-    def eval_step(self, state: PyTree, batch: Batch, step: int) -> Metrics:
+    def eval_step(self, state: PyTree, batch: Sent, step: int) -> Metrics:
         """The metrics of one evaluation batch."""
         ...
 
-    def test_step(self, state: PyTree, batch: Batch, step: int) -> Metrics:
+    def test_step(self, state: PyTree, batch: Sent, step: int) -> Metrics:
         """The metrics of one batch of the final, thorough measurement."""
         ...
 
@@ -155,7 +159,7 @@ class JitExecutor:
         starts = [part[0].indices(batch_size) for part in parts if part]
         return slice(min(s[0] for s in starts), max(s[1] for s in starts))
 
-    def put(self, batch: dict[str, np.ndarray]) -> Batch:
+    def put(self, batch: dict[str, np.ndarray]) -> Sent:
         """Sends this process's rows to its devices; of one process, the compiled step does it."""
         if jax.process_count() == 1:
             return batch  # A tenth of the host's time that `jax.device_put` takes.
@@ -164,7 +168,7 @@ class JitExecutor:
             for name, rows in batch.items()
         }
 
-    def init(self, batch: Batch) -> PyTree:
+    def init(self, batch: Sent) -> PyTree:
         """The state before the first step: shapes first, then each device makes its own part."""
         shapes = jax.eval_shape(self.steps.init, batch)
         shardings = jax.tree.map(
@@ -178,16 +182,16 @@ class JitExecutor:
         )
         return jax.jit(self.steps.init, out_shardings=shardings)(batch)
 
-    def train_step(self, state: PyTree, batch: Batch, step: int) -> tuple[PyTree, Metrics]:
+    def train_step(self, state: PyTree, batch: Sent, step: int) -> tuple[PyTree, Metrics]:
         """One update; the old state is given away."""
         assert self._train is not None, "init comes first"
         return self._train(state, batch, np.uint32(step))
 
-    def eval_step(self, state: PyTree, batch: Batch, step: int) -> Metrics:
+    def eval_step(self, state: PyTree, batch: Sent, step: int) -> Metrics:
         """The metrics of one evaluation batch."""
         return self._eval(state, batch, np.uint32(step))
 
-    def test_step(self, state: PyTree, batch: Batch, step: int) -> Metrics:
+    def test_step(self, state: PyTree, batch: Sent, step: int) -> Metrics:
         """The metrics of one batch of the final, thorough measurement."""
         return self._test(state, batch, np.uint32(step))
 
@@ -227,26 +231,26 @@ class PmapExecutor:
         size = batch_size // jax.process_count()
         return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
 
-    def put(self, batch: dict[str, np.ndarray]) -> Batch:
+    def put(self, batch: dict[str, np.ndarray]) -> Sent:
         """Sends this process's rows to its devices."""
         count = len(self.local_devices)
         pieces = {name: rows.reshape(count, -1, *rows.shape[1:]) for name, rows in batch.items()}
         return jax.device_put(pieces, self.batch_sharding)
 
-    def init(self, batch: Batch) -> PyTree:
+    def init(self, batch: Sent) -> PyTree:
         """The state before the first step, the same on every device."""
         return self._init(batch)
 
-    def train_step(self, state: PyTree, batch: Batch, step: int) -> tuple[PyTree, Metrics]:
+    def train_step(self, state: PyTree, batch: Sent, step: int) -> tuple[PyTree, Metrics]:
         """One update; the old state is given away."""
         state, metrics = self._train(state, batch, np.uint32(step))
         return state, _first(metrics)
 
-    def eval_step(self, state: PyTree, batch: Batch, step: int) -> Metrics:
+    def eval_step(self, state: PyTree, batch: Sent, step: int) -> Metrics:
         """The metrics of one evaluation batch."""
         return _first(self._eval(state, batch, np.uint32(step)))
 
-    def test_step(self, state: PyTree, batch: Batch, step: int) -> Metrics:
+    def test_step(self, state: PyTree, batch: Sent, step: int) -> Metrics:
         """The metrics of one batch of the final, thorough measurement."""
         return _first(self._test(state, batch, np.uint32(step)))
 

@@ -87,6 +87,39 @@ _TIMM_EFFICIENTNET, _TIMM_EFFICIENTNET_LITE = (
     for last in (3, 2)
 )
 
+# The first copies of the weights for torch, of B0 and Lite0: blocks are counted from end to end.
+_FIRST_EFFICIENTNET, _FIRST_EFFICIENTNET_LITE = (
+    (
+        (r"^_conv_stem\.", "features.0.0."),
+        (r"^_bn0\.", "features.0.1."),
+        (r"^_conv_head\.", "features.8.0."),
+        (r"^_bn1\.", "features.8.1."),
+        (r"^_fc\.", "classifier.1."),
+        (r"\._se_reduce\.", "._se.fc1."),
+        (r"\._se_expand\.", "._se.fc2."),
+        (r"^_blocks\.0\._depthwise_conv\.", "features.1.0.block.0.0."),
+        (r"^_blocks\.0\._bn1\.", "features.1.0.block.0.1."),
+        (r"^_blocks\.0\._se\.", "features.1.0.block.1."),
+        (r"^_blocks\.0\._project_conv\.", f"features.1.0.block.{last - 1}.0."),
+        (r"^_blocks\.0\._bn2\.", f"features.1.0.block.{last - 1}.1."),
+        *(
+            (rf"^_blocks\.{first + i}\.", f"features.{stage}.{i}.block.")
+            for stage, (first, count) in enumerate(
+                ((1, 2), (3, 2), (5, 3), (8, 3), (11, 4), (15, 1)), start=2
+            )
+            for i in range(count)
+        ),
+        (r"\._expand_conv\.", ".0.0."),
+        (r"\._bn0\.", ".0.1."),
+        (r"\._depthwise_conv\.", ".1.0."),
+        (r"\._bn1\.", ".1.1."),
+        (r"\._se\.", ".2."),
+        (r"\._project_conv\.", f".{last}.0."),
+        (r"\._bn2\.", f".{last}.1."),
+    )
+    for last in (3, 2)
+)
+
 # By the class of the module.
 DIALECTS: dict[str, tuple[Dialect, ...]] = {
     "VisionTransformer": (
@@ -127,7 +160,12 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
     ),
     "SwinTransformer": (_SWIN, _SWIN_AUTHORS),
     "MobileNetV2": (_TIMM_MOBILENET_V2,),
-    "EfficientNet": (_TIMM_EFFICIENTNET, _TIMM_EFFICIENTNET_LITE),
+    "EfficientNet": (
+        _TIMM_EFFICIENTNET,
+        _TIMM_EFFICIENTNET_LITE,
+        _FIRST_EFFICIENTNET,
+        _FIRST_EFFICIENTNET_LITE,
+    ),
 }
 
 

@@ -11,6 +11,9 @@ from jdl.errors import UserError
 from jdl.models.registry import _natural, example_of
 
 PARAMETERS = {
+    "neocognitron": 29_472,
+    "convnet_1d": 53_098,
+    "convnet_3d": 70_426,
     "alexnet": 61_100_840,
     "alexnet_2012": 60_965_224,
     "zfnet": 62_357_608,

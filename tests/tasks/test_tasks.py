@@ -12,6 +12,7 @@ import pytest
 from jdl import create_model
 from jdl.data import CharacterTokenizer
 from jdl.errors import UserError
+from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.classification import Classification
 from jdl.tasks.diffusion import Diffusion
 from jdl.tasks.judge import judge_samples
@@ -234,3 +235,40 @@ def test_the_early_average_stays_as_it_was():
     assert len(set(averages)) == 4
     assert float(state.early["value"]) == averages[1]
     assert diffusion().init(jax.random.key(0), batch).early == {}
+
+
+class Echo(nn.Module):
+    """Generates images of one grey, which the code says."""
+
+    @nn.compact
+    def __call__(self, latents, *, train: bool = False):
+        scale = self.param("scale", nn.initializers.ones, ())
+        return jnp.tanh(scale * latents[:, :1, None, None] * jnp.ones((1, 4, 4, 1)))
+
+
+class LikesBright(nn.Module):
+    """Takes bright images for real."""
+
+    @nn.compact
+    def __call__(self, images, *, train: bool = False):
+        return self.param("scale", nn.initializers.ones, ()) * images.mean((1, 2, 3))
+
+
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_a_sample_is_what_the_discriminator_likes_best_of_its_candidates(candidates):
+    task = Adversarial(
+        Echo(),
+        LikesBright(),
+        optax.sgd(0.0),
+        optax.sgd(0.0),
+        prior=normal_prior(3),
+        judge=lambda images: jax.nn.one_hot(jnp.zeros(len(images), jnp.int32), 2),
+        candidates=candidates,
+    )
+    batch = batch_of(2) | {"image": jnp.zeros((2, 4, 4, 1))}
+    state = task.init(jax.random.key(0), batch)
+    key = jax.random.key(1)
+    keys = jax.vmap(lambda key: jax.random.split(key, candidates))(jax.random.split(key, 50))
+    greys = jax.vmap(jax.vmap(task.prior))(keys)[..., 0].max(1)
+    expected = (jnp.tanh(greys) + 1) / 2
+    np.testing.assert_allclose(task.sample(state, key, 50)[:, 0, 0, 0], expected, rtol=1e-5)

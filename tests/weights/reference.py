@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+import jdl
+from jdl.weights.dialects import to_own_names
+
 
 def random_state(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Draws weights by name, in torch's layout, so that activations neither vanish nor explode."""
@@ -39,8 +42,8 @@ def torch_model(reference: str, **options):
     import torch
 
     library, name = reference.split(":")
+    _declare_operators(torch)
     if library == "torchvision":
-        _declare_operators(torch)
         import torchvision
 
         options = {"weights": None, **_INCEPTION} if name in _SLOW else {"weights": None}
@@ -64,6 +67,15 @@ def fill(model, state: Mapping[str, np.ndarray]) -> None:
     assert all(
         name.endswith(("num_batches_tracked", "relative_position_index")) for name in missing
     )
+
+
+def by_their_names(name: str, model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights that were drawn for our names, by the reference's own names."""
+    theirs = {key: key for key in shapes_of(model)}
+    own = to_own_names(
+        jdl.create_model(name), theirs, {key: array.shape for key, array in state.items()}
+    )
+    return {own[key]: array for key, array in state.items()}
 
 
 def shapes_of(model) -> dict[str, tuple[int, ...]]:

@@ -50,7 +50,7 @@ def compound_scaling(
         Multipliers of depth, width and resolution.
 
     Example:
-        >>> depth, width, resolution = compound_scaling(2)
+        >>> depth, width, resolution = compound_scaling(2.0)
         >>> round(depth, 3), round(width, 3), round(224 * resolution)
         (1.44, 1.21, 296)
 

@@ -168,7 +168,7 @@ class InceptionV4(nn.Module):
     """Inception-v4 (Szegedy et al., 2017, https://arxiv.org/abs/1602.07261, Figure 9).
 
     Layers carry timm's names: 22 parts, of which three are convolutions. Intermediates:
-    `features.0` to `features.21`, `pooled`.
+    `layer0` to `layer21`, `pooled`.
 
     Attributes:
         num_classes: number of logits.
@@ -209,7 +209,7 @@ class InceptionV4(nn.Module):
         x = images
         for i, part in enumerate(parts):
             x = part(name=f"features.{i}")(x)
-            self.sow("intermediates", f"features.{i}", x)
+            self.sow("intermediates", f"layer{i}", x)
         x = x.mean((1, 2))
         self.sow("intermediates", "pooled", x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)

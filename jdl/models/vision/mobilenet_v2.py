@@ -35,7 +35,7 @@ def round_channels(channels: float) -> int:
         The nearest multiple of eight, or the next one.
 
     Example:
-        >>> round_channels(16 * 1.4), round_channels(8.9), round_channels(11)
+        >>> round_channels(16 * 1.4), round_channels(8.9), round_channels(11.0)
         (24, 16, 16)
     """
     rounded = max(8, int(channels + 4) // 8 * 8)

@@ -58,6 +58,21 @@ def test_starts_by_predicting_nothing_and_has_the_images_shape():
     np.testing.assert_array_equal(noise, jnp.zeros((2, 8, 12, 3)))
 
 
+def test_halving_pads_below_and_to_the_right_only():
+    model = jdl.create_model("ddpm_cifar10", **TINY)
+    images = jax.random.normal(jax.random.key(1), (1, 8, 8, 3))
+    variables = shaken(jax.jit(model.init)(jax.random.key(0), images, jnp.array([7])))
+    _, state = model.apply(variables, images, jnp.array([7]), capture_intermediates=True)
+    seen, name = state["intermediates"], "down_blocks.0.downsamplers.0.conv"
+    x = np.pad(np.asarray(seen["down.0"][0][0]), ((0, 1), (0, 1), (0, 0)))
+    kernel, bias = (np.asarray(variables["params"][name][leaf]) for leaf in ("kernel", "bias"))
+    expected = [
+        [np.einsum("uvc,uvco->o", x[i : i + 3, j : j + 3], kernel) + bias for j in range(0, 8, 2)]
+        for i in range(0, 8, 2)
+    ]
+    np.testing.assert_allclose(seen[name]["__call__"][0][0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_time_and_class_matter_and_no_class_is_the_last():
     model = jdl.create_model("ddpm_cifar10", num_classes=3, **TINY)
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))

@@ -21,13 +21,13 @@ def test_maps():
     model, images = jdl.create_model("bn_inception"), jnp.zeros((1, 224, 224, 3))
     maps = {
         "stem": (28, 192),
-        "inception_3a": (28, 256),
-        "inception_3b": (28, 320),
-        "inception_3c": (14, 576),
-        "inception_4b": (14, 576),
-        "inception_4d": (14, 608),
-        "inception_4e": (7, 1056),
-        "inception_5b": (7, 1024),
+        "block3a": (28, 256),
+        "block3b": (28, 320),
+        "block3c": (14, 576),
+        "block4b": (14, 576),
+        "block4d": (14, 608),
+        "block4e": (7, 1056),
+        "block5b": (7, 1024),
     }
 
     def look():

@@ -25,7 +25,7 @@ def call(model, images, variables=None, **options):
 
 def test_blocks_are_those_of_table_1():
     model = jdl.create_model("googlenet")
-    names = ["stem", "inception3a", "inception3b", "inception4a", "inception4e", "inception5b"]
+    names = ["stem", "block3a", "block3b", "block4a", "block4e", "block5b"]
     images = jnp.zeros((1, 224, 224, 3))
     found = jax.eval_shape(
         lambda variables: jdl.features(model, variables, images, names=[*names, "pooled"]),
@@ -86,13 +86,11 @@ def test_weights_with_heads_load_without_them():
 
 @pytest.mark.slow
 def test_transformed_input_is_what_tensorflow_wants():
-    images = np.random.RandomState(0).rand(1, 32, 32, 3).astype(np.float32)
+    images = jax.random.uniform(KEY, (1, 32, 32, 3))
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     model = jdl.create_model("googlenet")
     variables = jax.jit(model.init)(KEY, images)
-    normalised = ((images - mean[None, None, None]) / deviation[None, None, None]).astype(
-        np.float32
-    )
+    normalised = ((images - mean[None, None, None]) / deviation[None, None, None]).astype("float32")
     found = jdl.create_model("googlenet", transform_input=True).apply(variables, normalised)
     np.testing.assert_allclose(found, model.apply(variables, 2 * images - 1), rtol=1e-3, atol=1e-5)
 

@@ -20,14 +20,13 @@ def call(model, images, **options):
 def test_maps():
     model, images = jdl.create_model("inception_resnet_v2"), jnp.zeros((1, 299, 299, 3))
     maps = {
-        "stem": (35, 192),
-        "mixed_5b": (35, 320),
-        "repeat": (35, 320),
-        "mixed_6a": (17, 1088),
-        "repeat_1": (17, 1088),
-        "mixed_7a": (8, 2080),
-        "repeat_2": (8, 2080),
-        "conv2d_7b": (8, 1536),
+        "stem": (35, 320),
+        "inception_a": (35, 320),
+        "reduction_a": (17, 1088),
+        "inception_b": (17, 1088),
+        "reduction_b": (8, 2080),
+        "inception_c": (8, 2080),
+        "features": (8, 1536),
     }
 
     def look():

@@ -21,12 +21,12 @@ def test_maps():
     model, images = jdl.create_model("inception_v3"), jnp.zeros((1, 299, 299, 3))
     maps = {
         "stem": (35, 192),
-        "Mixed_5b": (35, 256),
-        "Mixed_5d": (35, 288),
-        "Mixed_6a": (17, 768),
-        "Mixed_6e": (17, 768),
-        "Mixed_7a": (8, 1280),
-        "Mixed_7c": (8, 2048),
+        "block5b": (35, 256),
+        "block5d": (35, 288),
+        "block6a": (17, 768),
+        "block6e": (17, 768),
+        "block7a": (8, 1280),
+        "block7c": (8, 2048),
     }
 
     def look():

@@ -20,15 +20,15 @@ def call(model, images, **options):
 def test_maps():
     model, images = jdl.create_model("inception_v4"), jnp.zeros((1, 299, 299, 3))
     maps = {
-        "features.2": (147, 64),
-        "features.3": (73, 160),
-        "features.4": (71, 192),
-        "features.5": (35, 384),
-        "features.9": (35, 384),
-        "features.10": (17, 1024),
-        "features.17": (17, 1024),
-        "features.18": (8, 1536),
-        "features.21": (8, 1536),
+        "layer2": (147, 64),
+        "layer3": (73, 160),
+        "layer4": (71, 192),
+        "layer5": (35, 384),
+        "layer9": (35, 384),
+        "layer10": (17, 1024),
+        "layer17": (17, 1024),
+        "layer18": (8, 1536),
+        "layer21": (8, 1536),
     }
 
     def look():
