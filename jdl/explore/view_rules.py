@@ -177,7 +177,7 @@ def _concatenate(equation: JaxprEqn, *views: View) -> View:
     shape = shape_of(equation.outvars[0])
     joined = []
     for view in views:
-        for axis in {f.axis for f in view.dimensions[d]} - {None}:
+        for axis in {f.axis for f in view.dimensions[d] if f.axis is not None}:
             view = widen(view, axis)
         joined.append(view.replaced(d, Factor(shape[d])))
     return union(joined, len(shape))

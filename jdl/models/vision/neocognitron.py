@@ -6,7 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.dtypes import promote_dtype
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jdl.models.registry import image, register_model
@@ -37,6 +39,7 @@ class Neocognitron(nn.Module):
         complex_size: side of the windows that C-cells see.
         selectivity: r of each stage: the larger, the closer an input must be to what was learned.
         saturation: α.
+        dtype: of the computation; parameters stay float32.
     """
 
     planes: Sequence[int] = (24, 24, 24)
@@ -44,9 +47,10 @@ class Neocognitron(nn.Module):
     complex_size: int = 5
     selectivity: Sequence[float] = (4.0, 1.5, 1.5)
     saturation: float = 0.5
+    dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, images: Maps, *, train: bool = False) -> Float[Array, "batch planes"]:
+    def __call__(self, images: Maps, *, train: bool = False) -> Float[Array, "batch last_planes"]:
         """Answers with the C-cells of the last stage.
 
         Args:
@@ -56,11 +60,12 @@ class Neocognitron(nn.Module):
         Returns:
             One number from 0 to 1 for each plane.
         """
-        u = images
+        (u,) = promote_dtype(images, dtype=self.dtype)
         for stage, planes in enumerate(self.planes, 1):
             shape = (self.kernel_size, self.kernel_size, u.shape[-1], planes)
             excitatory = self.param(f"a{stage}", _small_and_tilted, shape)
             inhibitory = self.param(f"b{stage}", nn.initializers.zeros, (planes,))
+            u, excitatory, inhibitory = promote_dtype(u, excitatory, inhibitory, dtype=self.dtype)
             s = self._simple(u, excitatory, inhibitory, self.selectivity[stage - 1])
             self.sow("intermediates", f"s{stage}", s)
             last = stage == len(self.planes)
@@ -71,7 +76,8 @@ class Neocognitron(nn.Module):
 
     def _simple(self, u: Maps, a: Array, b: Array, r: float) -> Array:
         """Returns the answers (2)."""
-        energy = jnp.sqrt(_convolve(jnp.square(u), _fall_off(self.kernel_size, u.shape[-1])))
+        fall_off = _fall_off(self.kernel_size, u.shape[-1]).astype(u.dtype)
+        energy = jnp.sqrt(_convolve(jnp.square(u), fall_off))
         drive = _convolve(u, a)
         inhibition = 2 * r / (1 + r) * energy * b[None, None, None]
         return r * nn.relu((1 + drive) / (1 + inhibition) - 1)
@@ -79,7 +85,7 @@ class Neocognitron(nn.Module):
     def _gather(self, s: Maps) -> Array:
         """Returns what C-cells are driven by, the sum over ν in (4), at every second place."""
         planes = s.shape[-1]
-        kernel = jnp.tile(_fall_off(self.complex_size, 1), (1, 1, 1, planes))
+        kernel = jnp.tile(_fall_off(self.complex_size, 1), (1, 1, 1, planes)).astype(s.dtype)
         return _convolve(s, kernel, stride=2, groups=planes)
 
     def _complex(self, drive: Maps) -> Array:
@@ -161,7 +167,7 @@ def reinforce(
     window = (size, size, u.shape[-1])
     cut = jax.vmap(lambda row, column: lax.dynamic_slice(padded, (row, column, 0), window))
     patches = cut(rows, columns) * represented[:, None, None, None]
-    weights = _fall_off(size, u.shape[-1])[..., 0]
+    weights = _fall_off(size, u.shape[-1])[None, ..., 0]
     energies = jnp.sqrt((weights * jnp.square(patches)).sum((1, 2, 3)))
     grown = rate * jnp.moveaxis(weights * patches, 0, -1)
     return params | {
