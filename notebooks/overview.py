@@ -33,8 +33,8 @@ def main() -> None:
         # A title would widen its column.
         label = axes_row[0].text(0, 1.08, name, fontsize=10, transform=axes_row[0].transAxes)
         label.set_in_layout(False)
-    figure.get_layout_engine().set(hspace=0.3)
-    figure.savefig(Path(__file__).with_name("overview.png"), dpi=110, bbox_inches="tight")
+    figure.get_layout_engine().set(hspace=0.3, rect=(0, 0, 1, 0.95))
+    figure.savefig(Path(__file__).with_name("overview.png"), dpi=110)
 
 
 def samples(experiment: str) -> np.ndarray:
