@@ -130,3 +130,42 @@ def test_swins_are_written_with_the_constants_that_torch_expects(swin, tmp_path)
     index = written[min(indices)]
     assert (index.shape, index.dtype, index.max()) == ((49**2,), np.int64, 168)
     assert equal(load_weights(model, file), variables)
+
+
+FIRSTS = {1: 0, 2: 1, 3: 3, 4: 5, 5: 8, 6: 11, 7: 15}  # blocks before each stage
+ENDS = {
+    "features.0.0.": "_conv_stem.",
+    "features.0.1.": "_bn0.",
+    "features.8.0.": "_conv_head.",
+    "features.8.1.": "_bn1.",
+    "classifier.1.": "_fc.",
+}
+
+
+def in_the_first_copies(name, squeeze):
+    """The name of a parameter in the first copies of EfficientNet for torch."""
+    place = re.fullmatch(r"features\.(\d)\.(\d)\.block\.(\d)\.(\w+)\.(\w+)", name)
+    if not place:
+        start = next(start for start in ENDS if name.startswith(start))
+        return name.replace(start, ENDS[start])
+    stage, i, part, layer, leaf = place.groups()
+    parts = ["expand"] * (stage != "1") + ["depthwise"] + ["se"] * squeeze + ["project"]
+    part = parts[int(part)]
+    if part == "se":
+        layer = {"fc1": "_se_reduce", "fc2": "_se_expand"}[layer]
+    elif layer == "0":
+        layer = f"_{part}_conv"
+    else:
+        layer = f"_bn{('expand', 'depthwise', 'project').index(part)}"
+    return f"_blocks.{FIRSTS[int(stage)] + int(i)}.{layer}.{leaf}"
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lite0"])
+def test_efficientnets_are_read_from_their_first_copies(name):
+    model = jdl.create_model(name, width=0.25, num_classes=5)
+    variables = drawn(model)
+    names = to_names(variables)
+    foreign = {in_the_first_copies(own, name.endswith("b0")): a for own, a in names.items()}
+    assert len(foreign) == len(names)
+    assert not set(foreign) & set(names)
+    assert equal(from_names(model, foreign), variables)
