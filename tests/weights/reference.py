@@ -71,11 +71,10 @@ def fill(model, state: Mapping[str, np.ndarray]) -> None:
 
 def by_their_names(name: str, model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Weights that were drawn for our names, by the reference's own names."""
-    theirs = {key: key for key in shapes_of(model)}
-    own = to_own_names(
-        jdl.create_model(name), theirs, {key: array.shape for key, array in state.items()}
-    )
-    return {own[key]: array for key, array in state.items()}
+    theirs = list(shapes_of(model))
+    numbered = {key: np.array(i) for i, key in enumerate(theirs)}
+    own = to_own_names(jdl.create_model(name), numbered, dict.fromkeys(state))
+    return {theirs[int(own[key])]: array for key, array in state.items()}
 
 
 def shapes_of(model) -> dict[str, tuple[int, ...]]:
