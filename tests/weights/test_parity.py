@@ -73,7 +73,7 @@ def test_logits_are_the_references(name):
         y = logits(name, variables, images)
         tolerance = 1e-4 * stored["largest"]
         np.testing.assert_allclose(y[:, :16].ravel(), stored["first"], rtol=0, atol=tolerance)
-        # How much the two images' answers differ; rounding is all of it where little is left of them.
+        # How much the answers to both images differ, which may be no more than rounding.
         noise = 1e-6 * stored["largest"]
         np.testing.assert_allclose(y.std(0).mean(), stored["spread"], rtol=1e-2, atol=noise)
         if theirs is not None:
