@@ -11,12 +11,13 @@ from jdl.errors import UserError
 from jdl.launch import (
     exit_on_user_error,
     find_run,
+    find_runs,
     list_experiments,
     load_experiment,
     open_run,
     parse_flags,
     prepare_process,
-    train,
+    train_all,
 )
 from jdl.train.options import Options
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise UserError("the experiment's name comes first, then its flags")
             module = load_experiment(arguments[1])
             config, options = parse_flags(module, arguments[2:])
-            train(module, config, options)
+            train_all(module, config, options)
         return
     known = parser.parse_args(arguments)
     with exit_on_user_error():
@@ -102,6 +103,13 @@ def make_parser() -> argparse.ArgumentParser:
     evaluating = add("evaluate", evaluate_run, "Measure the best checkpoint of a run.")
     _names(evaluating, "run", _RUN, _runs)
     evaluating.add_argument("--split", choices=("validation", "test"), default="test")
+
+    comparing = add("compare", compare_runs, "Write a table of runs: what they reached and cost.")
+    comparing.add_argument("runs", nargs="+", help=_RUN.replace("its latest run", "all its runs"))
+    comparing.add_argument(
+        "--output", type=Path, help="Markdown file whose table is replaced; else it is printed"
+    )
+    comparing.add_argument("--curves", type=Path, help="PNG to draw their losses to")
 
     predicting = add("predict", predict, "Say what a trained network sees in images.")
     _names(predicting, "run", _RUN, _runs)
@@ -226,6 +234,23 @@ def evaluate_run(known: argparse.Namespace) -> None:
     for name, value in result.test.items():
         if isinstance(value, list):
             print(f"{name}: {'  '.join(format_value(v) for v in value)}")
+
+
+def compare_runs(known: argparse.Namespace) -> None:
+    """`jdl compare RUN...`."""
+    from jdl.explore.comparison import compare, overlay_curves, replace_table
+
+    folders = [folder for run in known.runs for folder in find_runs(run)]
+    table = compare(folders)
+    if known.curves is not None:
+        overlay_curves(folders).savefig(known.curves, dpi=120)
+        print(f"losses of {len(folders)} runs in {known.curves}")
+    if known.output is None:
+        print(table)
+        return
+    text = known.output.read_text() if known.output.exists() else ""
+    known.output.write_text(replace_table(text, table))
+    print(f"{len(folders)} runs in {known.output}")
 
 
 def predict(known: argparse.Namespace) -> None:

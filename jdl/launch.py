@@ -129,7 +129,7 @@ def run(file: str, arguments: Sequence[str] | None = None) -> None:
     with exit_on_user_error():
         module = load_experiment(Path(file))
         config, options = parse_flags(module, sys.argv[1:] if arguments is None else arguments)
-        train(module, config, options)
+        train_all(module, config, options)
 
 
 @contextlib.contextmanager
@@ -146,6 +146,48 @@ def exit_on_user_error():
         where = f" ({error.filename})" if error.filename else ""
         print(f"jdl: {os.strerror(error.errno).lower()}{where}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def train_all(module: ModuleType, config: Any, options: Options) -> None:
+    """Trains an experiment, or every configuration of its `sweep`.
+
+    Args:
+        module: the experiment; `sweep` is a list of its Configs.
+        config: its Config. In a sweep, fields that differ from their defaults hold for all.
+        options: how to launch it.
+
+    Raises:
+        UserError: a sweep is asked of an experiment that has none, or under one name.
+    """
+    if not options.sweep:
+        train(module, config, options)
+        return
+    if not hasattr(module, "sweep"):
+        raise UserError(f"{module.__name__} has no sweep: no list of Configs of that name")
+    if options.name or options.resume:
+        raise UserError("the runs of a sweep are numbered: leave --name and --resume out")
+    import jax
+
+    told = changed(config)
+    for one in module.sweep:
+        train(module, dataclasses.replace(one, **told), options)
+        jax.clear_caches()  # The next network shares no compiled program with this one.
+
+
+def changed(config: Any) -> dict[str, Any]:
+    """Returns the fields of a Config that are not at their defaults.
+
+    Example:
+        >>> Config = dataclasses.make_dataclass("Config", [("seed", int, 0), ("rate", float, 0.1)])
+        >>> changed(Config(rate=0.2))
+        {'rate': 0.2}
+    """
+    return {
+        field.name: value
+        for field in dataclasses.fields(config)
+        if (value := getattr(config, field.name)) != field.default
+        and (field.default_factory is dataclasses.MISSING or value != field.default_factory())
+    }
 
 
 def train(module: ModuleType, config: Any, options: Options) -> Path:
@@ -243,6 +285,25 @@ def latest_run(parent: Path) -> Path | None:
     return max(runs, key=lambda p: (p / "config.json").stat().st_mtime, default=None)
 
 
+def find_runs(run: str | Path, runs: Path = Path("runs")) -> list[Path]:
+    """Finds the folders of a run, or of all finished or unfinished runs of an experiment.
+
+    Args:
+        run: the folder, "EXPERIMENT/NAME", or "EXPERIMENT".
+        runs: folder of all runs.
+
+    Returns:
+        The folders, in the order in which the runs were begun.
+
+    Raises:
+        UserError: there is no such run; with the nearest that there are.
+    """
+    found = [p for p in (runs / run).glob("*") if (p / "config.json").is_file()]
+    if found:
+        return sorted(found, key=lambda p: (p / "config.json").stat().st_mtime)
+    return [find_run(run, runs)]
+
+
 def find_run(run: str | Path, runs: Path = Path("runs")) -> Path:
     """Finds a run's folder.
 
@@ -280,6 +341,7 @@ def write_config(workdir: Path, module: ModuleType, config: Any, options: Option
             "experiment": module.__name__,
             "file": str(Path(str(module.__file__)).resolve()),
             "config": dataclasses.asdict(config),
+            "told": changed(config),
             "options": dataclasses.asdict(options),
             "devices": _devices(),
             "versions": {"jdl": jdl.__version__, "jax": jax.__version__},

@@ -14,6 +14,9 @@ from PIL import Image
 
 import jdl
 from jdl.cli import main
+from jdl.launch import find_runs
+from jdl.train.checkpoints import read_config
+from jdl.train.reporting import read_metrics
 
 JDL = [sys.executable, "-c", "from jdl.cli import main; main()"]
 TINY = Path(__file__).parent / "train" / "tiny.py"
@@ -58,7 +61,9 @@ def test_lists_take_wildcards(capsys):
     assert capsys.readouterr().out.startswith("mnist5k")
     main(["list", "experiments", "*_mnist"])
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["dcgan_mnist", "ddpm_mnist", "lenet5_mnist", "vae_mnist"]
+    assert names == sorted(names)
+    assert {"dcgan_mnist", "lenet5_mnist", "zoo_mnist"} <= set(names)
+    assert "unet_digit_scenes" not in names
 
 
 def test_weights_are_converted(tmp_path, capsys):
@@ -129,12 +134,45 @@ def test_an_unwritable_folder_is_refused(tmp_path, capsys):
 
 def test_evaluate_repeats_the_run(inside, capsys):
     lines = Path("runs/tiny/1/metrics.jsonl").read_text().splitlines()
-    assert '"test"' in lines[-1]
+    assert '"test"' in lines[-2]
     main(["evaluate", "tiny"])
     out = capsys.readouterr().out
     assert "test: accuracy" in out
     main(["evaluate", "runs/tiny/1", "--split", "validation"])
     assert "validation: accuracy" in capsys.readouterr().out
+
+
+def test_compare_writes_what_runs_reached_and_cost(inside, capsys):
+    main(["compare", "tiny"])
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert "test accuracy" in head
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    last = {line["split"]: line for line in read_metrics(Path("runs/tiny/1"))}
+    assert cells[0] == "`jdl train tiny`"  # 60 steps are the default
+    assert f"{last['test']['accuracy']:.1%}" in cells
+    assert f"{int(last['run']['parameters']):,}" in cells
+    readme = Path("results.md")
+    readme.write_text("Before.\n\n| old |\n|---|\n| table |\n\nAfter.\n")
+    main(["compare", "tiny/1", "--output", str(readme), "--curves", "curves.png"])
+    text = readme.read_text()
+    assert text.startswith("Before.\n\n| command")
+    assert text.endswith("\n\nAfter.\n")
+    assert "old" not in text
+    assert Image.open("curves.png").width > 500
+
+
+def test_a_sweep_trains_every_configuration(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["train", str(TINY), "--sweep", "--steps", "2"])
+    configs = [read_config(run)["config"] for run in find_runs("tiny")]
+    assert [(c["steps"], c["learning_rate"]) for c in configs] == [(2, 0.05), (2, 0.01)]
+    main(["compare", "tiny"])
+    out = capsys.readouterr().out
+    assert "jdl train tiny --steps 2 --learning-rate 0.01" in out
+    assert "leave --name" in refused(capsys, "train", TINY, "--sweep", "--name", "mine")
+    bare = tmp_path / "bare.py"
+    bare.write_text(Path(TINY).read_text().replace("sweep =", "others ="))
+    assert "bare has no sweep" in refused(capsys, "train", bare, "--sweep")
 
 
 def test_predict_reads_images(inside, capsys):

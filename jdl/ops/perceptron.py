@@ -1,6 +1,5 @@
 """McCulloch and Pitts' unit, and Rosenblatt's rule for learning its weights."""
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
@@ -66,16 +65,46 @@ def rosenblatt(
     Source: Rosenblatt, 1958, https://doi.org/10.1037/h0042519.
     """
 
-    def see(state, example):
-        weights, bias, mistakes = state
-        x, y = example
-        # On the plane is a mistake too, or the start at w = 0 would be an end.
-        wrong = y * (weights @ x + bias) <= 0
-        step = jnp.where(wrong, y, 0).astype(inputs.dtype)
-        return (weights + step * x, bias + step, mistakes + wrong), None
-
     def epoch(state, _):
-        return lax.scan(see, state, (inputs, labels))[0], None
+        weights, bias, mistakes = state
+        weights, bias, more = rosenblatt_epoch(weights, bias, inputs, labels)
+        return (weights, bias, mistakes + more), None
 
     start = jnp.zeros(inputs.shape[1]), jnp.zeros(()), jnp.zeros((), jnp.int32)
-    return lax.scan(epoch, jax.tree.map(jnp.asarray, start), length=epochs)[0]
+    return lax.scan(epoch, start, length=epochs)[0]
+
+
+def rosenblatt_epoch(
+    weights: Float[Array, " features"],
+    bias: Float[Array, ""],
+    inputs: Float[Array, "examples features"],
+    labels: Int[Array, " examples"],
+) -> tuple[Float[Array, " features"], Float[Array, ""], Int[Array, ""]]:
+    """Applies the rule (2) once to each example, in their order.
+
+    Args:
+        weights: w.
+        bias: b.
+        inputs: x.
+        labels: y, −1 or 1; an example with 0 is passed over.
+
+    Returns:
+        w, b, and the number of mistakes.
+
+    Example:
+        >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+        >>> w, b, mistakes = rosenblatt_epoch(jnp.zeros(2), jnp.zeros(()), x, jnp.array([1, -1]))
+        >>> w.tolist(), float(b), int(mistakes)
+        ([1.0, -1.0], 0.0, 2)
+    """
+
+    def see(state, example):
+        weights, bias = state
+        x, y = example
+        # On the plane is a mistake too, or the start at w = 0 would be an end.
+        wrong = (y * (weights @ x + bias) <= 0) & (y != 0)
+        step = jnp.where(wrong, y, 0).astype(inputs.dtype)
+        return (weights + step * x, bias + step), wrong
+
+    (weights, bias), wrong = lax.scan(see, (weights, bias), (inputs, labels))
+    return weights, bias, wrong.sum()

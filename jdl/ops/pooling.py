@@ -9,6 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jdl.errors import UserError
+
 Images = Float[Array, "batch height width channels"]
 Pooled = Float[Array, "batch rows columns channels"]
 
@@ -210,6 +212,11 @@ _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 def _shifted(images: Images, window: int, stride: int) -> list[Pooled]:
     """Returns k² strided views of the images: for each place in a window, in reading order."""
+    if min(images.shape[1:3]) < window:
+        raise UserError(
+            f"maps of {images.shape[1]}x{images.shape[2]} pixels are pooled by windows of "
+            f"{window}x{window}: the images are too small for this network"
+        )
     rows = (images.shape[1] - window) // stride + 1
     columns = (images.shape[2] - window) // stride + 1
     return [

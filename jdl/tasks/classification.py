@@ -1,7 +1,7 @@
 """Classification: softmax cross-entropy."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ class Classification:
         L = −Σₖ qₖ log softmax(f(x))ₖ                                               (2)
 
     A batch has "image" [batch, height, width, channels] (8 bits, or floats in [0, 1]) and "label".
+    Where the model takes videos or signals, they are what "image" holds.
 
     Args:
         model: images → logits.
@@ -48,6 +49,7 @@ class Classification:
         num_classes: K.
         augment: (key, image) → image in [0, 1], for one example; applied to training batches.
         label_smoothing: α.
+        loss: (logits, q) → L of each example, where it is not (2).
         class_names: for predictions and figures; the numbers 0 … K − 1 when empty.
         microbatches: pieces into which a training batch is cut to fit in memory.
     """
@@ -57,6 +59,7 @@ class Classification:
     num_classes: int
     augment: Augmentation | None = None
     label_smoothing: float = 0.0
+    loss: Callable[[Array, Array], Array] = optax.softmax_cross_entropy
     class_names: Sequence[str] = ()
     microbatches: int = 1
 
@@ -94,13 +97,13 @@ class Classification:
         targets = optax.smooth_labels(
             jax.nn.one_hot(batch["label"], self.num_classes), label_smoothing
         )
-        losses = optax.softmax_cross_entropy(logits.astype(jnp.float32), targets)
+        losses = self.loss(logits.astype(jnp.float32), targets)
         loss = mean(losses, batch["mask"])
         correct = logits.argmax(-1) == batch["label"]
         return loss, {"loss": loss, "accuracy": mean(correct, batch["mask"])}
 
     def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-        """Cross-entropy (without smoothing, in nats) and top-1 accuracy."""
+        """The loss without smoothing (cross-entropy in nats) and top-1 accuracy."""
         logits = self.model.apply(state.variables, to_float(batch["image"]))
         return self._measure(logits, batch, 0.0)[1]
 
@@ -131,7 +134,7 @@ class Classification:
 
     def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
-        from jdl.tasks.drawing import confusion_matrix, image_grid
+        from jdl.tasks.drawing import confusion_matrix, first_filters, image_grid, stills
 
         images = to_float(batch["image"])
         probabilities = np.asarray(self.probabilities(state, images))
@@ -143,9 +146,9 @@ class Classification:
         wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]])][:24]
         names = self._names()
         drawn = {"confusion": confusion_matrix(confusions, names)}
-        if wrong.size:
+        if wrong.size and images.ndim > 3:  # not signals
             drawn["mistakes"] = image_grid(
-                np.asarray(images)[wrong],
+                stills(np.asarray(images)[wrong]),
                 columns=8,
                 titles=[
                     f"{names[labels[i]]} → {names[predicted[i]]} ({probabilities[i].max():.0%})"
@@ -153,10 +156,10 @@ class Classification:
                 ],
                 title="Mistakes made with most confidence: truth → prediction",
             )
-        kernels = [k for k in jax.tree.leaves(state.params) if k.ndim == 4 and k.shape[2] <= 3]
-        if kernels:
+        filters = first_filters(jax.device_get(state.params), images.shape[1:])
+        if filters is not None:
             drawn["filters"] = image_grid(
-                np.moveaxis(np.asarray(kernels[0]), -1, 0),
+                filters,
                 columns=8,
                 signed=True,
                 title="First-layer filters (red positive, blue negative)",

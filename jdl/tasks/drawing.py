@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PyTree
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -73,6 +74,49 @@ def image_grid(
         if titles:
             axes.set_title(titles[i], fontsize=7, pad=2)
     return figure
+
+
+def stills(examples: np.ndarray) -> Float[np.ndarray, "count height width channels"]:
+    """Makes one image of each video, in which things leave a trail: the later, the brighter.
+
+    Args:
+        examples: [count, time, height, width, channels] in [0, 1]; images are left as they are.
+
+    Example:
+        >>> video = np.eye(2, dtype=np.float32).reshape(1, 2, 1, 2, 1)  # a dot moves to the right
+        >>> stills(video).ravel().tolist()
+        [0.5, 1.0]
+    """
+    if examples.ndim == 4:
+        return examples
+    shares = np.arange(1, examples.shape[1] + 1, dtype=np.float32) / examples.shape[1]
+    return (examples * shares[None, :, None, None, None]).max(1)
+
+
+def first_filters(params: PyTree, shape: Sequence[int], most: int = 64) -> np.ndarray | None:
+    """Finds the kernels that see the images themselves, as images.
+
+    Args:
+        params: of a network.
+        shape: of its images. A dense first layer has one template as large as the image a unit.
+        most: how many to return.
+
+    Returns:
+        The kernels, or None: the network begins with neither, or takes something else.
+
+    Example:
+        >>> kernel, templates = np.zeros((5, 5, 1, 6)), np.zeros((784, 10))
+        >>> first_filters({"kernel": kernel}, (28, 28, 1)).shape
+        (6, 5, 5, 1)
+        >>> first_filters({"kernel": templates}, (28, 28, 1)).shape
+        (10, 28, 28, 1)
+    """
+    for kernel in jax.tree.leaves(params):
+        if kernel.ndim == 4 and kernel.shape[2] == shape[-1]:
+            return np.moveaxis(kernel, -1, 0)[:most]
+        if len(shape) == 3 and kernel.ndim == 2 and kernel.shape[0] == np.prod(shape):
+            return kernel.T.reshape(-1, *shape)[:most]
+    return None
 
 
 def confusion_matrix(counts: Int[np.ndarray, "classes classes"], names: Sequence[str]) -> Figure:

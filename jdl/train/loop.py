@@ -25,7 +25,8 @@ from jdl.train.experiment import Experiment
 from jdl.train.metrics import Metrics, Value, scalar
 from jdl.train.options import Options
 from jdl.train.parallel import FIGURES, Executor, make_executor, stream_key
-from jdl.train.reporting import Reporter, format_seconds, training_curves
+from jdl.train.reporting import Reporter, training_curves
+from jdl.train.state import count_parameters
 from jdl.train.task import figures
 
 
@@ -112,8 +113,8 @@ def fit(experiment: Experiment, workdir: str | Path, options: Options = Options(
             test = measure(executor.test_step, executor, state, experiment.test)
             reporter.measured("test", step, test)
         _show(experiment, executor, state, step, reporter)
-        seconds = format_seconds(time.monotonic() - started)
-        reporter.say(f"done in {seconds}; figures in {workdir / 'figures'}")
+        seconds = time.monotonic() - started
+        reporter.finished(step, seconds, count_parameters(state))
         return Result(state, step, test)
 
 

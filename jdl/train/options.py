@@ -15,6 +15,8 @@ class Options:
     """Folder of all runs; this one goes to RUNS/EXPERIMENT/NAME."""
     resume: bool = False
     """Continue the named run (the latest when no name is given), bit for bit."""
+    sweep: bool = False
+    """Train every configuration of the experiment's `sweep`, one after another."""
     parallel: Literal["jit", "pmap"] = "jit"
     """Compile for the devices with jax.jit over a mesh, or with jax.pmap."""
     devices: int | None = None

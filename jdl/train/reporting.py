@@ -137,6 +137,18 @@ class Reporter:
         (self.workdir / f"{name}.txt").write_text(text + "\n")
         self.events.add_text(name, text, step)
 
+    def finished(self, step: int, seconds: float, parameters: int) -> None:
+        """Says what the whole run took, and where to look.
+
+        Args:
+            step: updates that the best checkpoint has seen.
+            seconds: from launch to last figure.
+            parameters: that were trained.
+        """
+        self._write("run", step, {"wall_clock": seconds, "parameters": float(parameters)})
+        figures = self.workdir / "figures" if self.workdir else ""
+        self.say(f"done in {format_seconds(seconds)}; figures in {figures}")
+
     def _write(self, split: str, step: int, values: dict[str, Value]) -> None:
         if self.jsonl is None or self.events is None:
             return

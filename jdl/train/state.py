@@ -3,6 +3,7 @@
 from typing import Any
 
 import flax.struct
+import jax
 import optax
 from flax.core import FrozenDict
 from jaxtyping import PyTree
@@ -65,3 +66,20 @@ class TrainState(flax.struct.PyTreeNode):
         return self.replace(
             params=optax.apply_updates(self.params, updates), optimizer_state=optimizer_state
         )
+
+
+def count_parameters(state: PyTree) -> int:
+    """Counts what is trained, in all the networks of a task's state.
+
+    Args:
+        state: any pytree with `TrainState`s in it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> network = TrainState.create({"params": jnp.zeros((3, 2))}, optax.sgd(0.1))
+        >>> count_parameters({"generator": network, "discriminator": network})
+        12
+    """
+    networks = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, TrainState))
+    networks = [network for network in networks if isinstance(network, TrainState)]
+    return sum(leaf.size for network in networks for leaf in jax.tree.leaves(network.params))

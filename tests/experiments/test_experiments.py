@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -23,6 +25,13 @@ SHRUNK = {
         "batch_size": 8,
     },
     "ddpm_mnist": {"steps": 20, "channels": 8, "batch_size": 8},
+    "perceptron_digits8x8": {"epochs": 1},
+    "neocognitron_mnist": {"rounds": 1, "num_classes": 2},
+    "zoo_mnist": {"model": "lenet5_1998", "epochs": 1},
+    "residual_mnist": {"epochs": 1},
+    "compound_scaling_mnist": {"epochs": 1},
+    "convnet_1d_stocks": {"epochs": 1},
+    "convnet_3d_moving_digits": {"epochs": 1, "features": (2, 2)},
 }
 
 
@@ -69,3 +78,47 @@ def test_the_docstring_is_a_label(name):
     label = load_experiment(name).__doc__
     for part in ("https://", f"jdl train {name}", "Seed", "cores", "Result"):
         assert part in label, f"{name}'s docstring does not say {part!r}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", load_experiment("zoo_mnist").SMALL)
+def test_every_network_of_the_zoo_takes_digits(name):
+    zoo = load_experiment("zoo_mnist")
+    model = zoo.build(zoo.Config(model=name, epochs=1)).task.model
+    images = jnp.zeros((2, 28, 28, 1))
+    y, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images))
+    assert y.shape == (2, 10)
+
+
+def test_windows_of_prices_see_nothing_of_what_they_forecast():
+    windows = load_experiment("convnet_1d_stocks").windows
+    days = 40
+    price = np.exp(np.cumsum(np.random.RandomState(0).randn(2 * days)))
+    table = {
+        "ticker": np.repeat([0, 1], days),
+        "adj_close": price,
+        "high": 1.1 * price,
+        "low": 0.9 * price,
+        "volume": price,
+    }
+    cut = windows(table, 8)
+    # 39 returns; the last five of each company are only forecast.
+    assert cut["image"].shape == (2 * (39 - 8 - 5 + 1), 8, 3)
+    returns = np.diff(np.log(price[:days]))
+    for i in (0, 3, 26):
+        np.testing.assert_allclose(cut["image"][i, :, 0], returns[i : i + 8])
+        np.testing.assert_allclose(cut["today"][i], returns[i + 7])
+        np.testing.assert_allclose(cut["tomorrow"][i], returns[i + 8])
+        week = np.sqrt(np.mean(returns[i + 8 : i + 13] ** 2))
+        np.testing.assert_allclose(cut["next_week"][i], week)
+        before = np.sqrt(np.mean(returns[i + 3 : i + 8] ** 2))
+        np.testing.assert_allclose(cut["last_week"][i], before)
+
+
+def test_the_grid_of_compound_scaling_costs_twice_the_base():
+    scaling = load_experiment("compound_scaling_mnist")
+    assert len(scaling.grid()) > 5
+    for alpha, beta, gamma in scaling.grid():
+        assert min(alpha, beta, gamma) >= 1
+        assert abs(alpha * beta**2 * gamma**2 - 2) <= 0.2
+    assert scaling.sweep[0] == scaling.Config()

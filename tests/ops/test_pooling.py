@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jdl.errors import UserError
 from jdl.ops.pooling import adaptive_avg_pool, avg_pool, max_pool
 
 CASES = [  # height, width, window, stride, padding
@@ -140,3 +141,9 @@ def test_adaptive_windows_are_torchs(size, count):
 def test_adaptive_pooling_to_the_same_size_changes_nothing():
     images = jnp.ones((1, 7, 7, 2))
     assert adaptive_avg_pool(images, 7, 7) is images
+
+
+@pytest.mark.parametrize("pool", [max_pool, avg_pool])
+def test_windows_that_do_not_fit_are_refused(pool):
+    with pytest.raises(UserError, match="2x5 pixels are pooled by windows of 3x3"):
+        pool(jnp.ones((1, 2, 5, 1)), 3)

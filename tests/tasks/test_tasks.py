@@ -17,7 +17,9 @@ from jdl.tasks.classification import Classification
 from jdl.tasks.diffusion import Diffusion
 from jdl.tasks.judge import judge_samples
 from jdl.tasks.language_model import LanguageModel
+from jdl.tasks.rosenblatt import Rosenblatt
 from jdl.tasks.segmentation import Segmentation
+from jdl.tasks.self_organization import SelfOrganization
 from jdl.tasks.variational import Variational, manifold
 from jdl.train.metrics import compute
 
@@ -55,6 +57,57 @@ def test_label_smoothing_follows_its_equation():
     value = compute(task.eval_step(task.init(key, batch), batch, key))
     assert value["loss"] == pytest.approx(-(log_p[0] + log_p[2]) / 2, rel=1e-5)
     assert value["accuracy"] == 0.5
+
+
+def test_a_loss_of_ones_own_takes_the_place_of_cross_entropy():
+    task = Classification(
+        Given((2.0, 0.0, -1.0)),
+        optax.sgd(0.0),
+        num_classes=3,
+        loss=lambda outputs, targets: jnp.abs(outputs - targets).sum(-1),
+    )
+    batch = batch_of(2, label=jnp.array([0, 2]))
+    state = task.init(jax.random.key(0), batch)
+    value = compute(task.eval_step(state, batch, jax.random.key(0)))
+    assert value["loss"] == pytest.approx((1 + 0 + 1 + 2 + 0 + 2) / 2)
+
+
+def test_rosenblatts_mistakes_come_to_an_end():
+    """Two classes that a plane separates, in batches whose size makes no difference."""
+    random = np.random.RandomState(0)
+    images = random.uniform(0, 1, (24, 2, 2, 1)).astype(np.float32)
+    labels = (images[:, 0, 0, 0] > images[:, 1, 1, 0]).astype(np.int32)
+    task, key = Rosenblatt(num_classes=2), jax.random.key(0)
+    together = batch_of(24, image=jnp.asarray(images), label=jnp.asarray(labels))
+    state = whole = task.init(key, together)
+    for _ in range(200):
+        state, metrics = jax.jit(task.train_step)(state, together, key)
+    assert compute(metrics)["loss"] == 0.0
+    assert compute(task.eval_step(state, together, key)) == {"loss": 0.0, "accuracy": 1.0}
+
+    whole, _ = task.train_step(whole, together, key)
+    pieces = task.init(key, together)
+    for half in (slice(12), slice(12, 24)):
+        piece = batch_of(12, image=together["image"][half], label=together["label"][half])
+        pieces, _ = task.train_step(pieces, piece, key)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), whole, pieces))
+
+
+def test_a_neocognitron_knows_what_it_saw_wherever_it_comes():
+    level = jnp.zeros((20, 20, 1)).at[6, 3:14].set(1.0)
+    shown = jnp.stack([level, level.swapaxes(0, 1)])
+    batch = batch_of(2, image=shown, label=jnp.array([0, 1]))
+    model, key = create_model("neocognitron", planes=(6, 6)), jax.random.key(0)
+    task = SelfOrganization(model, num_classes=2, steps_per_stage=3, rate=1.0)
+    state = task.init(key, batch)
+    for stage in range(2):
+        for _ in range(3):
+            before = state.network.params
+            state, _ = jax.jit(task.train_step)(state, batch, key)
+            still = f"a{2 - stage}"  # the stage whose turn it is not
+            np.testing.assert_array_equal(state.network.params[still], before[still])
+    moved = batch_of(2, image=jnp.roll(shown, (5, 4), (1, 2)), label=batch["label"])
+    assert compute(task.eval_step(state, moved, key))["accuracy"] == 1.0
 
 
 def test_intersection_over_union_by_hand():

@@ -53,6 +53,9 @@ class Config:
     seed: int = 0
 
 
+sweep = [Config(), Config(learning_rate=0.01)]
+
+
 def build(config: Config) -> Experiment:
     """Classifies random images by their brightest quadrant."""
     draw = np.random.default_rng(0)

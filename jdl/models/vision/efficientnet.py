@@ -148,6 +148,7 @@ class EfficientNet(nn.Module):
         width: multiplies the channels of all layers.
         depth: multiplies the number of blocks of each stage.
         lite: the form for phones: ReLU6, no squeeze-and-excitation.
+        stem_stride: of the first convolution; 1 suits images of 28 to 64 pixels.
         dropout_rate: before the dense layer.
         stochastic_depth_rate: of residuals: 0 in the first block, and growing by the same step from
             block to block, to this rate after the last.
@@ -161,6 +162,7 @@ class EfficientNet(nn.Module):
     width: float = 1.0
     depth: float = 1.0
     lite: bool = False
+    stem_stride: int = 2
     dropout_rate: float = 0.2
     stochastic_depth_rate: float = 0.2
     momentum: float = 0.9
@@ -195,7 +197,7 @@ class EfficientNet(nn.Module):
             dtype=self.dtype,
         )
         features = round_channels(32 * self.width)
-        x = conv(features, (3, 3), (2, 2), padding=1, name="features.0.0")(images)
+        x = conv(features, (3, 3), (self.stem_stride,) * 2, padding=1, name="features.0.0")(images)
         x = self._seen("stem", activation(norm(name="features.0.1")(x)))
         sizes = [math.ceil(size * self.depth) for *_, size in STAGES]
         block = 0

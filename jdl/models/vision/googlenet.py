@@ -3,6 +3,7 @@
 from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 from jax.typing import DTypeLike
@@ -97,6 +98,8 @@ class GoogLeNet(nn.Module):
     Attributes:
         num_classes: number of logits.
         in_channels: channels of the images.
+        width: multiplies the channels of all layers but the auxiliary heads'.
+        stem_stride: of the first convolution; 1 suits images of 28 to 64 pixels.
         aux_heads: with the two auxiliary heads, behind blocks 4a and 4d.
         transform_input: shift images normalised for ImageNet to −1 to 1, as torchvision's
             published weights want it.
@@ -107,6 +110,8 @@ class GoogLeNet(nn.Module):
 
     num_classes: int = 1000
     in_channels: int = 3
+    width: float = 1.0
+    stem_stride: int = 2
     aux_heads: bool = False
     transform_input: bool = False
     dropout_rate: float = 0.2
@@ -134,14 +139,16 @@ class GoogLeNet(nn.Module):
         check_smallest(images, "GoogLeNet", 15)
         x = from_imagenet_to_unit_range(images) if self.transform_input else images
         conv = partial(ConvNorm, train=train, dtype=self.dtype)
-        x = conv(64, 7, stride=2, name="conv1")(x)
+        stem = [int(self.width * channels) for channels in (64, 64, 192)]
+        x = conv(stem[0], 7, stride=self.stem_stride, name="conv1")(x)
         x = max_pool(x, 3, stride=2, ceil_mode=True)
-        x = conv(64, 1, name="conv2")(x)
-        x = conv(192, 3, name="conv3")(x)
+        x = conv(stem[1], 1, name="conv2")(x)
+        x = conv(stem[2], 3, name="conv3")(x)
         x = max_pool(x, 3, stride=2, ceil_mode=True)
         self.sow("intermediates", "stem", x)
         aux = []
         for block, channels in BLOCKS.items():
+            channels = jax.tree.map(lambda size: int(self.width * size), channels)
             inception = Inception(*channels, dtype=self.dtype, name=f"inception{block}")
             x = inception(x, train=train)
             self.sow("intermediates", f"block{block}", x)

@@ -95,6 +95,7 @@ class MobileNetV2(nn.Module):
         in_channels: channels of the images.
         width: multiplies the channels of all layers, but of the last convolution only when
             above 1.
+        stem_stride: of the first convolution; 1 suits images of 28 to 64 pixels.
         dropout_rate: before the dense layer.
         dtype: of the computation; parameters stay float32.
     """
@@ -102,6 +103,7 @@ class MobileNetV2(nn.Module):
     num_classes: int = 1000
     in_channels: int = 3
     width: float = 1.0
+    stem_stride: int = 2
     dropout_rate: float = 0.2
     dtype: DTypeLike | None = None
 
@@ -126,7 +128,7 @@ class MobileNetV2(nn.Module):
         conv = partial(Conv, use_bias=False, kernel_init=he_init, dtype=self.dtype)
         norm = partial(BatchNorm, train=train, dtype=self.dtype)
         features = round_channels(32 * self.width)
-        x = conv(features, (3, 3), (2, 2), padding=1, name="features.0.0")(images)
+        x = conv(features, (3, 3), (self.stem_stride,) * 2, padding=1, name="features.0.0")(images)
         x = self._seen("stem", nn.relu6(norm(name="features.0.1")(x)))
         block = 0
         for stage, (expansion, channels, size, stride) in enumerate(STAGES, start=1):

@@ -19,7 +19,6 @@ from jdl.models.registry import image, register_model
 
 Map = Float[Array, "batch rows columns width"]
 
-PATCH = 4
 
 init = nn.initializers.normal(0.02)
 
@@ -185,6 +184,7 @@ class SwinTransformer(nn.Module):
         width: numbers per pixel of the first stage's map.
         num_heads: attention heads of each stage.
         window: height and width of a window.
+        patch_size: height and width of a patch.
         num_classes: number of logits.
         in_channels: channels of the images.
         stochastic_depth_rate: how often the last layer is left out for an image; the rates grow
@@ -196,6 +196,7 @@ class SwinTransformer(nn.Module):
     width: int
     num_heads: Sequence[int]
     window: int = 7
+    patch_size: int = 4
     num_classes: int = 1000
     in_channels: int = 3
     stochastic_depth_rate: float = 0.2
@@ -208,7 +209,7 @@ class SwinTransformer(nn.Module):
         """Classifies images.
 
         Args:
-            images: of any size from 4 pixels on.
+            images: of any size from one patch on.
             train: leave layers out at random.
 
         Returns:
@@ -219,11 +220,11 @@ class SwinTransformer(nn.Module):
         """
         check_channels(images, self.in_channels)
         height, width = images.shape[1:3]
-        if min(height, width) < PATCH:
+        patch = (self.patch_size, self.patch_size)
+        if min(height, width) < self.patch_size:
             raise UserError(
-                f"Swin takes images of {PATCH}x{PATCH} pixels or more, not {height}x{width}"
+                f"Swin takes images of {patch[0]}x{patch[1]} pixels or more, not {height}x{width}"
             )
-        patch = (PATCH, PATCH)
         norm = partial(nn.LayerNorm, epsilon=1e-5, dtype=self.dtype)
         x = Conv(self.width, patch, patch, padding="VALID", dtype=self.dtype, name="features.0.0")(
             images

@@ -16,8 +16,6 @@ from jdl.ops.pooling import adaptive_avg_pool, max_pool
 
 he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
-WIDTHS = (64, 128, 256, 512, 512)
-
 
 class VGG(nn.Module):
     """VGG (Simonyan and Zisserman, 2015, https://arxiv.org/abs/1409.1556, Table 1).
@@ -30,6 +28,8 @@ class VGG(nn.Module):
 
     Attributes:
         stage_sizes: convolutions in each stage.
+        widths: channels of each stage.
+        hidden: units of the two hidden dense layers.
         num_classes: number of logits.
         in_channels: channels of the images.
         batch_norm: normalise after every convolution.
@@ -38,6 +38,8 @@ class VGG(nn.Module):
     """
 
     stage_sizes: Sequence[int]
+    widths: Sequence[int] = (64, 128, 256, 512, 512)
+    hidden: int = 4096
     num_classes: int = 1000
     in_channels: int = 3
     batch_norm: bool = False
@@ -70,7 +72,7 @@ class VGG(nn.Module):
         for stage, size in enumerate(self.stage_sizes):
             for i in range(size):
                 x = Conv(
-                    WIDTHS[stage],
+                    self.widths[stage],
                     (3, 3),
                     padding=1,
                     kernel_init=he_init,
@@ -88,8 +90,8 @@ class VGG(nn.Module):
         dense = partial(nn.Dense, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
         drop = nn.Dropout(self.dropout_rate, deterministic=not train)
         x = einops.rearrange(adaptive_avg_pool(x, 7, 7), "b h w c -> b (c h w)")
-        x = drop(self._seen("fc6", nn.relu(dense(4096, name="classifier.0")(x))))
-        x = drop(self._seen("fc7", nn.relu(dense(4096, name="classifier.3")(x))))
+        x = drop(self._seen("fc6", nn.relu(dense(self.hidden, name="classifier.0")(x))))
+        x = drop(self._seen("fc7", nn.relu(dense(self.hidden, name="classifier.3")(x))))
         return dense(self.num_classes, name="classifier.6")(x)
 
     def _seen(self, name: str, x: Array) -> Array:

@@ -1,0 +1,114 @@
+"""Every family of classifiers on the same five thousand digits, by the same recipe.
+
+Papers: of each network, as `jdl.model_info(name).paper` says, for example LeCun et al., 1998,
+https://doi.org/10.1109/5.726791. The networks keep their kinds of layers and lose width, depth and
+early strides through their own arguments, because the digits have 28 pixels, not 224. LeNets of
+1989 and 1998 are trained with their papers' losses.
+
+    jdl train zoo_mnist --model vgg11_bn
+    jdl train zoo_mnist --sweep          # all of them, one after another
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from jdl import create_model, model_info
+from jdl.data import InMemoryLoader, load, validate_labels
+from jdl.data.augment import random_affine
+from jdl.launch import run
+from jdl.models.vision.lenet_1998 import map_loss
+from jdl.tasks.classification import Classification
+from jdl.train import Experiment
+
+# What fits a network to 28 pixels, and to a minute or two of two cores.
+SMALL: dict[str, dict[str, Any]] = {
+    "alexnet_2012": {"features": (24, 48, 64, 64, 48), "hidden": 256, "kernel": 5, "stride": 1},
+    "zfnet": {"features": (24, 48, 64, 64, 48), "hidden": 256, "stride": 1},
+    "vgg11_bn": {"stage_sizes": (1, 2, 2), "widths": (16, 48, 96), "hidden": 256},
+    "googlenet": {"width": 0.25, "stem_stride": 1},
+    "resnet18": {"stage_sizes": (1, 2, 2), "features": 16, "small_images": True},
+    "densenet121": {"block_sizes": (3, 4, 4), "growth_rate": 12, "stem_features": 24},
+    "mobilenet_v2": {"width": 0.25, "stem_stride": 1},
+    "efficientnet_b0": {"width": 0.25, "depth": 0.5, "stem_stride": 1},
+    "vit_ti_16": {
+        "image_size": 28,
+        "patch_size": 4,
+        "width": 64,
+        "num_layers": 6,
+        "num_heads": 4,
+        "mlp_width": 128,
+    },
+    "swin_t": {
+        "patch_size": 2,
+        "stage_sizes": (2, 2),
+        "width": 32,
+        "num_heads": (2, 4),
+        "stochastic_depth_rate": 0.1,
+    },
+}
+
+
+def squared_error(outputs: Array, targets: Array) -> Array:
+    """Half the squared distance from −1, and from 1 for the right class (LeCun et al., 1989)."""
+    return 0.5 * jnp.square(outputs - (2 * targets - 1)).sum(-1)
+
+
+LOSSES = {
+    "lenet1989": squared_error,
+    "lenet5_1998": lambda logits, targets: map_loss(logits, targets.argmax(-1)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every field is a flag with this name."""
+
+    model: str = "vgg11_bn"
+    dataset: str = "mnist5k"
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+
+
+FIRST = ("perceptron", "mlp", "lenet1989", "lenet5_1998", "lenet5", "lenet5_relu")
+sweep = [Config(model=name) for name in (*FIRST, *SMALL)]
+
+
+def build(config: Config) -> Experiment:
+    """Wires digits, random affine distortions, the network and AdamW with one cycle of the rate."""
+    splits = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
+    for arrays in splits.values():
+        validate_labels(arrays["label"], 10)
+    train = InMemoryLoader(splits["train"], config.batch_size, seed=config.seed)
+    num_steps = config.epochs * train.steps_per_epoch
+    schedule = optax.cosine_onecycle_schedule(num_steps, config.learning_rate)
+    digits = {"num_classes": 10, "in_channels": 1, **SMALL.get(config.model, {})}
+    taken = model_info(config.model).overrides
+    return Experiment(
+        task=Classification(
+            model=create_model(config.model, **{k: v for k, v in digits.items() if k in taken}),
+            optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
+            num_classes=10,
+            augment=partial(random_affine, rotation=12.0, scale=0.15, translation=2.0, shear=10.0),
+            loss=LOSSES.get(config.model, optax.softmax_cross_entropy),
+        ),
+        train=train,
+        validation=InMemoryLoader(splits["validation"], 500),
+        test=InMemoryLoader(splits["test"], 500),
+        num_steps=num_steps,
+        evaluate_every=3 * train.steps_per_epoch,
+        seed=config.seed,
+        monitor="accuracy",
+        mode="max",
+    )
+
+
+if __name__ == "__main__":
+    run(__file__)
