@@ -345,6 +345,7 @@ def convert_weights(known: argparse.Namespace) -> None:
         raise UserError("--num-classes and --in-channels must be at least 1")
     model = create_model(known.model, **{k: v for k, v in options.items() if v is not None})
     with warnings.catch_warnings(record=True) as changes:
+        warnings.simplefilter("always", UserWarning)
         variables = load_weights(model, known.source)
     for change in changes:
         print(f"jdl: {change.message}", file=sys.stderr)

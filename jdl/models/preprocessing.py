@@ -10,8 +10,8 @@ from jdl.ops.preprocessing import Preprocessing
 _STANDARD = Preprocessing()
 _BICUBIC = Preprocessing(interpolation="bicubic")
 # From −1 to 1, as the Inceptions and timm's vision transformers were trained.
-_HALF = {"mean": (0.5, 0.5, 0.5), "deviation": (0.5, 0.5, 0.5)}
-_VIT_TIMM = Preprocessing(248, 224, interpolation="bicubic", **_HALF)
+_HALF = (0.5, 0.5, 0.5)
+_VIT_TIMM = Preprocessing(248, 224, _HALF, _HALF, "bicubic")
 
 PREPROCESSING: dict[str, Preprocessing] = {
     **{
@@ -35,17 +35,18 @@ PREPROCESSING: dict[str, Preprocessing] = {
             )
         )
     },
-    # torchvision normalises for ImageNet, and these two shift that to −1 … 1 as they begin.
-    "torchvision:googlenet": Preprocessing(**_HALF),
-    "torchvision:inception_v3": Preprocessing(342, 299, **_HALF),
+    # torchvision normalises for ImageNet, and these two shift that to −1 … 1 as they begin; here
+    # they do so only with `transform_input`.
+    "torchvision:googlenet": Preprocessing(256, 224, _HALF, _HALF),
+    "torchvision:inception_v3": Preprocessing(342, 299, _HALF, _HALF),
     "torchvision:swin_t": Preprocessing(232, 224, interpolation="bicubic"),
     "torchvision:swin_s": Preprocessing(246, 224, interpolation="bicubic"),
     "torchvision:swin_b": Preprocessing(238, 224, interpolation="bicubic"),
     "torchvision:vit_l_16": Preprocessing(242, 224),
     "torchvision:vit_h_14": Preprocessing(224, 224, interpolation="bicubic"),
     "timm:efficientnet_lite0": _BICUBIC,
-    "timm:inception_resnet_v2": Preprocessing(333, 299, interpolation="bicubic", **_HALF),
-    "timm:inception_v4": Preprocessing(341, 299, interpolation="bicubic", **_HALF),
+    "timm:inception_resnet_v2": Preprocessing(333, 299, _HALF, _HALF, "bicubic"),
+    "timm:inception_v4": Preprocessing(341, 299, _HALF, _HALF, "bicubic"),
     "timm:mobilenetv2_140": _BICUBIC,
     "timm:swin_large_patch4_window7_224": Preprocessing(248, 224, interpolation="bicubic"),
     "timm:vit_small_patch16_224": _VIT_TIMM,

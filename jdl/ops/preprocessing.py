@@ -92,7 +92,7 @@ def preprocess(
     top, left = (round((side - preprocessing.crop) / 2) for side in (rows, columns))
     image = image.crop((left, top, left + preprocessing.crop, top + preprocessing.crop))
     pixels = np.asarray(image, np.float32) / 255
-    mean, deviation = np.float32(preprocessing.mean), np.float32(preprocessing.deviation)
+    mean, deviation = np.asarray((preprocessing.mean, preprocessing.deviation), np.float32)
     return (pixels - mean) / deviation
 
 

@@ -17,7 +17,7 @@ from jdl.weights.door import from_names
 from jdl.weights.layout import torch_name
 from jdl.weights.leaves import following, shapes
 
-_HALF = {"mean": (0.5, 0.5, 0.5), "deviation": (0.5, 0.5, 0.5)}
+_HALF = (0.5, 0.5, 0.5)
 
 # Files with other names than the reference's were trained by others, on photographs that were
 # prepared otherwise: models, the array that tells, and what it means.
@@ -33,7 +33,7 @@ OTHERS = (
     (
         "vit_[bl]_*",
         "patch_embed.proj.weight",
-        Preprocessing(248, 224, interpolation="bicubic", **_HALF),
+        Preprocessing(248, 224, _HALF, _HALF, "bicubic"),
     ),
     ("swin_[tsb]", "patch_embed.proj.weight", Preprocessing(248, 224, interpolation="bicubic")),
 )

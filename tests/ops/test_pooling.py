@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.ops.pooling import adaptive_avg_pool, avg_pool, max_pool
+from jdl.errors import UserError
+from jdl.ops.pooling import adaptive_avg_pool, avg_pool, global_pool, max_pool
 
 CASES = [  # height, width, window, stride, padding
     (8, 6, 2, 2, 0),
@@ -140,3 +141,8 @@ def test_adaptive_windows_are_torchs(size, count):
 def test_adaptive_pooling_to_the_same_size_changes_nothing():
     images = jnp.ones((1, 7, 7, 2))
     assert adaptive_avg_pool(images, 7, 7) is images
+
+
+def test_an_unknown_global_pool_is_refused():
+    with pytest.raises(UserError, match="one of avg, max and avgmax, not 'mean'"):
+        global_pool(jnp.zeros((1, 2, 2, 1)), "mean")
