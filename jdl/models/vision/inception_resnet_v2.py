@@ -169,7 +169,7 @@ class InceptionResNetV2(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels or are smaller; or no such pooling.
+            UserError: the images have another number of channels, or are smaller; no such pooling.
         """
         check_channels(images, self.in_channels)
         check_smallest(images, "Inception-ResNet-v2", 75)

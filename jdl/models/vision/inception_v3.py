@@ -204,7 +204,7 @@ class InceptionV3(nn.Module):
             Logits; when training with the auxiliary head, (logits, the head's).
 
         Raises:
-            UserError: the images have another number of channels or are smaller; or no such pooling.
+            UserError: the images have another number of channels, or are smaller; no such pooling.
         """
         with_aux = self.aux_heads and (train or self.is_initializing())
         check_channels(images, self.in_channels)

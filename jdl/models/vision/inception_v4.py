@@ -197,7 +197,7 @@ class InceptionV4(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels or are smaller; or no such pooling.
+            UserError: the images have another number of channels, or are smaller; no such pooling.
         """
         check_channels(images, self.in_channels)
         check_smallest(images, "Inception-v4", 75)
