@@ -140,7 +140,8 @@ def prediction_figure(
 
     axes = place(margin + wide + gap, bars)
     axes.axis("off")
-    axes.set(xlim=(0, 1), ylim=(max(len(answers), 5) - 0.5, -0.5))
+    middle, rows = (len(answers) - 1) / 2, max(len(answers), 5)
+    axes.set(xlim=(0, 1), ylim=(middle + rows / 2, middle - rows / 2))
     best, other, ground = COLOURS
     for row, (name, probability) in enumerate(answers):
         axes.barh(row + 0.18, 0.84, 0.26, color=ground)
