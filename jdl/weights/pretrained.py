@@ -42,6 +42,9 @@ OTHERS = (
 def load_pretrained(name: str, path: str | Path) -> tuple[nn.Module, dict[str, Any], Preprocessing]:
     """Builds a network for a file of weights: with as many classes as the file has.
 
+    Whose weights they are, is told by the names in the file: those of the reference are expected to
+    be the reference's, even where `save_weights` has written another's so.
+
     Args:
         name: of a model whose reference takes photographs.
         path: of the weights, as for `load_weights`.

@@ -86,6 +86,10 @@ def test_pickles_that_are_more_than_tensors_are_refused(tmp_path):
     torch.save({"weights": print}, tmp_path / "code.pth")
     with pytest.raises(UserError, match="does not hold tensors only"):
         files.read(tmp_path / "code.pth")
+    for content in (b"", b"hi", b"a letter to a friend"):
+        (tmp_path / "letter.pth").write_bytes(content)
+        with pytest.raises(UserError, match="does not hold tensors only, or is damaged"):
+            files.read(tmp_path / "letter.pth")
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="no tensors by name"):
         files.read(tmp_path / "other.pth")
