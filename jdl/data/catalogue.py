@@ -16,6 +16,8 @@ EMBEDDED = {
     "digit_scenes": "jdl.data.builders.digit_scenes:DigitScenes",
     "digits8x8": "jdl.data.builders.digits8x8:Digits8x8",
     "mnist5k": "jdl.data.builders.mnist5k:MNIST5k",
+    "moving_digits": "jdl.data.builders.moving_digits:MovingDigits",
+    "stocks": "jdl.data.builders.stocks:Stocks",
     "tiny_shakespeare": "jdl.data.builders.tiny_shakespeare:TinyShakespeare",
 }
 

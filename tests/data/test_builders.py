@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from jdl.data import load, prepare
-from jdl.data.builders import digit_scenes, mnist5k
+from jdl.data.builders import digit_scenes, mnist5k, moving_digits
 from jdl.data.builders.bible_en import BibleEnglish
 from jdl.data.builders.embedded import stratified_split
+from jdl.data.builders.stocks import TICKERS, Stocks
 from jdl.data.builders.tiny_shakespeare import split_text
 from jdl.errors import UserError
 
@@ -191,3 +192,50 @@ def test_scenes_in_full(tmp_path):
     assert [len(splits[s]["sentence"]) for s in SPLITS] == [3000, 300, 500]
     pixels = np.bincount(splits["train"]["mask"].ravel(), minlength=11)
     assert pixels[1:].min() > 0.5 * pixels[1:].mean()  # no digit is rare
+
+
+def test_stocks_are_cut_by_time(tmp_path):
+    splits = everything("stocks", tmp_path)
+    assert {s: len(splits[s]["date"]) for s in SPLITS} == Stocks.SPLITS
+    dates = [splits[s]["date"] for s in SPLITS]
+    assert all(max(before) < min(after) for before, after in itertools.pairwise(dates))
+    for split in splits.values():
+        assert (split["low"] <= split["high"]).all()
+        for ticker in range(len(TICKERS)):
+            days = split["date"][split["ticker"] == ticker].tolist()
+            assert days == sorted(set(days))
+    first = {name: column[0] for name, column in splits["train"].items()}
+    assert (first["date"], first["ticker"]) == ("2000-03-01", 0)
+    found = [first[name] for name in ("open", "close", "volume")]
+    np.testing.assert_allclose(found, [118.56, 130.31, 9616100], rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def videos():
+    builder = moving_digits.MovingDigits(data_dir="never written")
+    return list(itertools.islice(builder.examples("train"), 400))
+
+
+def test_digits_move_as_their_direction_says(videos):
+    for example in videos:
+        frames = example["video"][..., 0].astype(float)
+        rows, columns = np.mgrid[:32, :32]
+        places = [[(f * axis).sum() / f.sum() for axis in (rows, columns)] for f in frames]
+        step = np.diff(places, axis=0)
+        assert np.abs(step - step.mean(0)).max() < 0.1  # evenly
+        velocity = np.where(np.abs(step.mean(0)) > 0.2, np.sign(step.mean(0)), 0)
+        assert tuple(velocity) == moving_digits.DIRECTIONS[example["direction"]]
+        ink = frames.sum((1, 2))
+        assert np.ptp(ink) < 0.05 * ink.mean()  # it stays in sight
+
+
+def test_frames_without_their_order_do_not_tell_the_direction(videos):
+    """The place of the middle, which any set of frames shows, has the same mean for all."""
+    centres = {}
+    for example in videos:
+        middle = example["video"][7:9, ..., 0].mean((0, 1))
+        centres.setdefault(example["direction"], []).append(
+            (middle * np.arange(32)).sum() / middle.sum()
+        )
+    assert len(centres) == 8
+    assert np.ptp([np.mean(c) for c in centres.values()]) < 1.5

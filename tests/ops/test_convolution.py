@@ -92,6 +92,8 @@ def test_transposes_the_convolution():
         (1, 2, "SAME", 1),
         (1, 1, [(1, 1)] * 2, 1),
         (1, 1, "SAME", 2),
+        (3, 1, "SAME", 2),
+        (3, 2, "VALID", 2),
         (3, 1, "SAME", 1),
     ],
 )
@@ -116,6 +118,19 @@ def test_fast_convolution_is_laxs_forward_and_backward(size, stride, padding, gr
     expected = value_and_gradients(jax.lax.conv_general_dilated)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_few_groups_are_convolved_one_by_one():
+    def convolve(channels, groups):
+        x, w = jnp.ones((1, 4, 4, channels)), jnp.ones((3, 3, channels // groups, 2 * channels))
+        options = {"feature_group_count": groups}
+        return str(
+            jax.make_jaxpr(lambda x, w: conv_general_dilated(x, w, (2, 2), "SAME", **options))(x, w)
+        )
+
+    assert convolve(8, 2).count("conv_general_dilated") == 2
+    assert "feature_group_count=2" not in convolve(8, 2)
+    assert "feature_group_count=64" in convolve(64, 64)
 
 
 def test_one_pixel_kernels_are_products_of_matrices():
