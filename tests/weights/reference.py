@@ -12,7 +12,6 @@ import numpy as np
 import jdl
 from jdl.weights.dialects import to_own_names
 
-
 # He's gain: with less, what images differ in is lost on the way through many layers. The deepest
 # EfficientNets are chaotic with it: B7 multiplies a change of the images by 30,000.
 HE_GAIN = 2**0.5
