@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from jdl.explore.summary import summary
     from jdl.models.registry import create_model, list_models, model_info
     from jdl.train import evaluate, fit
-    from jdl.weights import load_weights, save_weights
+    from jdl.weights import load_pretrained, load_weights, save_weights
 
 __all__ = [
     "create_model",
@@ -18,6 +18,7 @@ __all__ = [
     "fit",
     "list_models",
     "load",
+    "load_pretrained",
     "load_weights",
     "model_info",
     "save_weights",
@@ -32,6 +33,7 @@ _ROOMS = {
     "fit": "jdl.train",
     "list_models": "jdl.models.registry",
     "load": "jdl.data",
+    "load_pretrained": "jdl.weights",
     "load_weights": "jdl.weights",
     "model_info": "jdl.models.registry",
     "save_weights": "jdl.weights",

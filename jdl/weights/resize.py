@@ -27,6 +27,8 @@ def resize(path: tuple[str, ...], leaf: np.ndarray, shape: tuple[int, ...]) -> n
     """
     if path[-1] != "pos_embedding" or leaf.ndim != 3 or leaf.shape[2] != shape[2]:
         return leaf
+    if leaf.shape == shape:
+        return leaf
     old, new = math.isqrt(leaf.shape[1]), math.isqrt(shape[1])
     extra = leaf.shape[1] - old**2
     if extra not in (0, 1) or shape[1] - new**2 != extra:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jdl.errors import UserError
-from jdl.ops.pooling import adaptive_avg_pool, avg_pool, max_pool
+from jdl.ops.pooling import adaptive_avg_pool, avg_pool, global_pool, max_pool
 
 CASES = [  # height, width, window, stride, padding
     (8, 6, 2, 2, 0),
@@ -147,3 +147,8 @@ def test_adaptive_pooling_to_the_same_size_changes_nothing():
 def test_windows_that_do_not_fit_are_refused(pool):
     with pytest.raises(UserError, match="2x5 pixels are pooled by windows of 3x3"):
         pool(jnp.ones((1, 2, 5, 1)), 3)
+
+
+def test_an_unknown_global_pool_is_refused():
+    with pytest.raises(UserError, match="one of avg, max and avgmax, not 'mean'"):
+        global_pool(jnp.zeros((1, 2, 2, 1)), "mean")

@@ -47,10 +47,8 @@ def random_images(height: int, width: int, channels: int = 3, batch: int = 2) ->
 
 def torch_model(reference: str, **options):
     """Builds the network that a registry entry names, without weights."""
-    import torch
-
     library, name = reference.split(":")
-    _declare_operators(torch)
+    declare_operators()
     if library == "torchvision":
         import torchvision
 
@@ -109,8 +107,10 @@ _INCEPTION = {"init_weights": False, "aux_logits": False}
 _declared: list = []
 
 
-def _declare_operators(torch) -> None:
+def declare_operators() -> None:
     """Declares two operators whose compiled form the wheel lacks: torchvision asks for them."""
+    import torch
+
     if _declared:
         return
     library = torch.library.Library("torchvision", "DEF")

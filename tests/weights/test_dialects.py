@@ -169,3 +169,13 @@ def test_efficientnets_are_read_from_their_first_copies(name):
     assert len(foreign) == len(names)
     assert not set(foreign) & set(names)
     assert equal(from_names(model, foreign), variables)
+
+
+def test_densenets_are_read_from_torchvisions_published_files():
+    model = jdl.create_model("densenet121", block_sizes=(2, 2), growth_rate=4)
+    variables = drawn(model)
+    names = to_names(variables)
+    dotted = lambda name: re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name)
+    foreign = {dotted(name): array for name, array in names.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in foreign
+    assert equal(from_names(model, foreign), variables)

@@ -86,6 +86,10 @@ def test_pickles_that_are_more_than_tensors_are_refused(tmp_path):
     torch.save({"weights": print}, tmp_path / "code.pth")
     with pytest.raises(UserError, match="does not hold tensors only"):
         files.read(tmp_path / "code.pth")
+    for content in (b"", b"hi", b"a letter to a friend"):
+        (tmp_path / "letter.pth").write_bytes(content)
+        with pytest.raises(UserError, match="does not hold tensors only, or is damaged"):
+            files.read(tmp_path / "letter.pth")
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="no tensors by name"):
         files.read(tmp_path / "other.pth")
@@ -112,3 +116,49 @@ def test_random_weights_are_the_same_everywhere():
     again = reference.random_state({"a.weight": (2, 3)})
     assert (state["a.weight"] == again["a.weight"]).all()
     assert jdl.list_models()
+
+
+TIMM_CHANNELS = [(3, 1), (3, 2), (3, 4), (3, 6), (3, 13), (1, 3), (4, 1)]
+
+
+@pytest.mark.parametrize(("old", "new"), TIMM_CHANNELS)
+def test_first_kernels_are_adapted_as_timm_does(model, old, new):
+    torch = pytest.importorskip("torch")
+    reference.declare_operators()
+    adapt_input_conv = pytest.importorskip("timm.models._manipulate").adapt_input_conv
+    kernel = np.random.RandomState(0).standard_normal((4, old, 3, 3)).astype(np.float32)
+    before, after = (model.clone(in_channels=channels) for channels in (old, new))
+    names = to_names(before.init(jax.random.key(0), jnp.zeros((1, 32, 32, old))))
+    with pytest.warns(UserWarning, match=rf"has {old} channels?, the model {new}: conv1.kernel "):
+        loaded = from_names(after, {**names, "conv1.weight": kernel})
+    expected = adapt_input_conv(new, torch.from_numpy(kernel.copy()), base_chans=old).numpy()
+    adapted = to_names(loaded)
+    np.testing.assert_allclose(adapted.pop("conv1.weight"), expected, rtol=1e-6, atol=1e-7)
+    assert all((array == names[name]).all() for name, array in adapted.items())
+
+
+def test_grey_images_get_what_three_equal_channels_got(model, variables):
+    grey = model.clone(in_channels=1)
+    with pytest.warns(UserWarning, match="conv1.kernel summed over them"):
+        loaded = from_names(grey, to_names(variables))
+    images = jax.random.normal(jax.random.key(1), (2, 32, 32, 1))
+    expected = model.apply(variables, jnp.repeat(images, 3, -1))
+    np.testing.assert_allclose(grey.apply(loaded, images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_head_and_channels_may_both_differ(model, variables):
+    other = model.clone(in_channels=4, num_classes=3)
+    with pytest.warns(UserWarning, match="file.pth has") as said:
+        loaded = from_names(other, to_names(variables), "file.pth")
+    assert [str(warning.message) for warning in said] == [
+        "file.pth has 3 channels, the model 4: conv1.kernel repeated and scaled by 3/4",
+        "file.pth has another number of classes: fc.bias, fc.kernel initialised anew",
+    ]
+    assert other.apply(loaded, jnp.zeros((1, 32, 32, 4))).shape == (1, 3)
+
+
+def test_kernels_of_another_size_are_not_adapted(model, variables):
+    names = to_names(variables)
+    names["conv1.weight"] = np.zeros((4, 3, 5, 5), np.float32)
+    with pytest.raises(UserError, match=r"1 misshapen \(first conv1.weight \(4, 3, 5, 5\)\)"):
+        from_names(model.clone(in_channels=1), names)

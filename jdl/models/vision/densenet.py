@@ -12,7 +12,7 @@ from jdl.layers.convolution import Conv
 from jdl.layers.images import check_channels
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model
-from jdl.ops.pooling import avg_pool, max_pool
+from jdl.ops.pooling import avg_pool, global_pool, max_pool
 
 he_init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -64,6 +64,7 @@ class DenseNet(nn.Module):
         compression: share of its channels that a transition keeps (a half is the paper's "C").
         dropout_rate: after each dense layer; the paper's is 0.2 where images are not augmented.
         small_images: the stem for CIFAR.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -76,6 +77,7 @@ class DenseNet(nn.Module):
     compression: float = 0.5
     dropout_rate: float = 0.0
     small_images: bool = False
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -94,7 +96,7 @@ class DenseNet(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels.
+            UserError: the images have another number of channels; or no such pooling.
         """
         check_channels(images, self.in_channels)
         conv = partial(Conv, use_bias=False, kernel_init=he_init, dtype=self.dtype)
@@ -125,7 +127,7 @@ class DenseNet(nn.Module):
             self.sow("intermediates", f"denseblock{block}", x)
         # Called 5 in the reference, behind four blocks, however many there are.
         x = nn.relu(norm(name="features.norm5")(x))
-        x = x.mean((1, 2))
+        x = global_pool(x, self.global_pool)
         self.sow("intermediates", "pooled", x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="classifier")(x)
 

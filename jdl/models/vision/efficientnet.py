@@ -13,6 +13,7 @@ from jdl.layers.images import check_channels
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model
 from jdl.models.vision.mobilenet_v2 import round_channels
+from jdl.ops.pooling import global_pool
 
 he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 # Uniform in ±1/√outputs.
@@ -154,6 +155,7 @@ class EfficientNet(nn.Module):
             block to block, to this rate after the last.
         momentum: of the running statistics.
         epsilon: of the normalisation.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -167,6 +169,7 @@ class EfficientNet(nn.Module):
     stochastic_depth_rate: float = 0.2
     momentum: float = 0.9
     epsilon: float = 1e-5
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -184,7 +187,7 @@ class EfficientNet(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels.
+            UserError: the images have another number of channels; or no such pooling.
         """
         check_channels(images, self.in_channels)
         activation = nn.relu6 if self.lite else nn.silu
@@ -219,7 +222,7 @@ class EfficientNet(nn.Module):
             x = self._seen(f"stage{stage}", x)
         x = conv(4 * x.shape[-1], (1, 1), name="features.8.0")(x)
         x = self._seen("head", activation(norm(name="features.8.1")(x)))
-        x = self._seen("pooled", x.mean((1, 2)))
+        x = self._seen("pooled", global_pool(x, self.global_pool))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return nn.Dense(
             self.num_classes, kernel_init=head_init, dtype=self.dtype, name="classifier.1"

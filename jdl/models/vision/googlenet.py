@@ -123,8 +123,8 @@ class GoogLeNet(nn.Module):
         """Classifies images.
 
         Args:
-            images: of 15 pixels or more, normalised by ImageNet's mean and deviation for its
-                weights.
+            images: of 15 pixels or more; for its weights, from −1 to 1, or with `transform_input`
+                normalised by ImageNet's mean and deviation.
             train: drop activations, normalise with the batch's statistics and update the running
                 ones.
 

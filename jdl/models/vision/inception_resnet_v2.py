@@ -11,7 +11,7 @@ from jdl.layers.convolution import Conv
 from jdl.layers.images import check_channels, check_smallest
 from jdl.layers.inception import ConvNorm
 from jdl.models.registry import image, register_model
-from jdl.ops.pooling import avg_pool, max_pool
+from jdl.ops.pooling import avg_pool, global_pool, max_pool
 
 Images = Float[Array, "batch height width channels"]
 
@@ -146,12 +146,14 @@ class InceptionResNetV2(nn.Module):
         num_classes: number of logits.
         in_channels: channels of the images.
         dropout_rate: before the last layer.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
     num_classes: int = 1000
     in_channels: int = 3
     dropout_rate: float = 0.2
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -167,7 +169,7 @@ class InceptionResNetV2(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels, or are smaller.
+            UserError: the images have another number of channels, or are smaller; no such pooling.
         """
         check_channels(images, self.in_channels)
         check_smallest(images, "Inception-ResNet-v2", 75)
@@ -195,7 +197,7 @@ class InceptionResNetV2(nn.Module):
         x = self._seen("inception_c", block(8, 1.0, relu=False, name="block8")(x))
         x = self._seen("features", conv(1536, 1, name="conv2d_7b")(x))
 
-        x = self._seen("pooled", x.mean((1, 2)))
+        x = self._seen("pooled", global_pool(x, self.global_pool))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="classif")(x)
 

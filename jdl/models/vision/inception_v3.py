@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from jdl.layers.images import check_channels, check_smallest
 from jdl.layers.inception import ConvNorm, from_imagenet_to_unit_range
 from jdl.models.registry import image, register_model
-from jdl.ops.pooling import avg_pool, max_pool
+from jdl.ops.pooling import avg_pool, global_pool, max_pool
 
 Images = Float[Array, "batch height width channels"]
 Logits = Float[Array, "batch num_classes"]
@@ -177,6 +177,7 @@ class InceptionV3(nn.Module):
         transform_input: shift images normalised for ImageNet to −1 to 1, as torchvision's
             published weights want it.
         dropout_rate: before the last layer.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -185,6 +186,7 @@ class InceptionV3(nn.Module):
     aux_heads: bool = False
     transform_input: bool = False
     dropout_rate: float = 0.5
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -192,8 +194,9 @@ class InceptionV3(nn.Module):
         """Classifies images.
 
         Args:
-            images: of 75 pixels or more, of 299 when training with the auxiliary head; normalised
-                by ImageNet's mean and deviation for its weights.
+            images: of 75 pixels or more, of 299 when training with the auxiliary head; for its
+                weights, from −1 to 1, or with `transform_input` normalised by ImageNet's mean and
+                deviation.
             train: drop activations, normalise with the batch's statistics and update the running
                 ones.
 
@@ -201,7 +204,7 @@ class InceptionV3(nn.Module):
             Logits; when training with the auxiliary head, (logits, the head's).
 
         Raises:
-            UserError: the images have another number of channels, or are smaller.
+            UserError: the images have another number of channels, or are smaller; no such pooling.
         """
         with_aux = self.aux_heads and (train or self.is_initializing())
         check_channels(images, self.in_channels)
@@ -240,7 +243,7 @@ class InceptionV3(nn.Module):
             if name == "6e" and with_aux:
                 head = AuxiliaryHead(self.num_classes, self.dtype, name="AuxLogits")
                 aux.append(head(x, train=train))
-        x = x.mean((1, 2))
+        x = global_pool(x, self.global_pool)
         self.sow("intermediates", "pooled", x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         logits = nn.Dense(self.num_classes, dtype=self.dtype, name="fc")(x)

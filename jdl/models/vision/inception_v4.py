@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from jdl.layers.images import check_channels, check_smallest
 from jdl.layers.inception import ConvNorm
 from jdl.models.registry import image, register_model
-from jdl.ops.pooling import avg_pool, max_pool
+from jdl.ops.pooling import avg_pool, global_pool, max_pool
 
 Images = Float[Array, "batch height width channels"]
 
@@ -174,12 +174,14 @@ class InceptionV4(nn.Module):
         num_classes: number of logits.
         in_channels: channels of the images.
         dropout_rate: before the last layer.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
     num_classes: int = 1000
     in_channels: int = 3
     dropout_rate: float = 0.2
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -195,7 +197,7 @@ class InceptionV4(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels, or are smaller.
+            UserError: the images have another number of channels, or are smaller; no such pooling.
         """
         check_channels(images, self.in_channels)
         check_smallest(images, "Inception-v4", 75)
@@ -210,7 +212,7 @@ class InceptionV4(nn.Module):
         for i, part in enumerate(parts):
             x = part(name=f"features.{i}")(x)
             self.sow("intermediates", f"layer{i}", x)
-        x = x.mean((1, 2))
+        x = global_pool(x, self.global_pool)
         self.sow("intermediates", "pooled", x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="last_linear")(x)

@@ -10,6 +10,7 @@ from jdl.layers.convolution import Conv
 from jdl.layers.images import check_channels
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model
+from jdl.ops.pooling import global_pool
 
 he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -97,6 +98,7 @@ class MobileNetV2(nn.Module):
             above 1.
         stem_stride: of the first convolution; 1 suits images of 28 to 64 pixels.
         dropout_rate: before the dense layer.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -105,6 +107,7 @@ class MobileNetV2(nn.Module):
     width: float = 1.0
     stem_stride: int = 2
     dropout_rate: float = 0.2
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -122,7 +125,7 @@ class MobileNetV2(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels.
+            UserError: the images have another number of channels; or no such pooling.
         """
         check_channels(images, self.in_channels)
         conv = partial(Conv, use_bias=False, kernel_init=he_init, dtype=self.dtype)
@@ -145,7 +148,7 @@ class MobileNetV2(nn.Module):
         features = round_channels(1280 * max(1.0, self.width))
         x = conv(features, (1, 1), name=f"features.{block + 1}.0")(x)
         x = self._seen("head", nn.relu6(norm(name=f"features.{block + 1}.1")(x)))
-        x = self._seen("pooled", x.mean((1, 2)))
+        x = self._seen("pooled", global_pool(x, self.global_pool))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return nn.Dense(
             self.num_classes,

@@ -12,7 +12,7 @@ from jdl.layers.convolution import Conv
 from jdl.layers.images import check_channels
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model
-from jdl.ops.pooling import max_pool
+from jdl.ops.pooling import global_pool, max_pool
 
 he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -88,6 +88,7 @@ class ResNet(nn.Module):
             second, as torchvision's and everyone's weights since ("v1.5").
         shortcut: "projection", "padding" or "none", which gives the paper's plain networks.
         small_images: the stem for CIFAR.
+        global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -99,6 +100,7 @@ class ResNet(nn.Module):
     stride_in_1x1: bool = False
     shortcut: str = "projection"
     small_images: bool = False
+    global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -115,7 +117,7 @@ class ResNet(nn.Module):
             Logits.
 
         Raises:
-            UserError: the images have another number of channels.
+            UserError: the images have another number of channels; or no such pooling.
         """
         check_channels(images, self.in_channels)
         conv = partial(Conv, use_bias=False, kernel_init=he_init, dtype=self.dtype, name="conv1")
@@ -139,7 +141,7 @@ class ResNet(nn.Module):
                     name=f"layer{stage + 1}.{i}",
                 )(x, train=train)
             self.sow("intermediates", f"layer{stage + 1}", x)
-        x = x.mean((1, 2))
+        x = global_pool(x, self.global_pool)
         self.sow("intermediates", "pooled", x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="fc")(x)
 

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from jdl.errors import UserError
+from jdl.explore.photographs import read_image, read_photograph
+
+
+def test_photographs_are_upright_and_in_colour(tmp_path):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0] = 255  # the upper edge, when the camera is held level
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned by a quarter: what is left is shown on top
+    image.save(tmp_path / "turned.png", exif=exif)
+    turned = read_photograph(tmp_path / "turned.png")
+    assert turned.shape == (6, 4, 3)
+    np.testing.assert_array_equal(turned[:, -1], 255)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_photograph(tmp_path / "grey.png"), pixels)
+
+
+def test_files_that_are_no_images(tmp_path):
+    (tmp_path / "text.png").write_text("a cat")
+    for path in (tmp_path / "text.png", tmp_path / "nothing.png", tmp_path):
+        with pytest.raises(UserError, match="cannot be read as an image"):
+            read_photograph(path)
+
+
+def test_images_are_converted_only_when_asked(tmp_path):
+    Image.fromarray(np.full((4, 6, 3), 51, np.uint8)).save(tmp_path / "x.png")
+    with pytest.raises(UserError, match="is 4×6×3 .* the network takes 2×2×1"):
+        read_image(tmp_path / "x.png", (2, 2, 1), convert=False)
+    x = read_image(tmp_path / "x.png", (2, 2, 1), convert=True)
+    np.testing.assert_allclose(x, np.full((2, 2, 1), 0.2), atol=1e-6)
