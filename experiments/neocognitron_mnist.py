@@ -18,6 +18,7 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.augment import augment_batch, random_affine
 from jdl.launch import run
+from jdl.models.vision.neocognitron import reinforce
 from jdl.tasks.self_organization import SelfOrganization
 from jdl.train import Experiment
 
@@ -48,6 +49,7 @@ def build(config: Config) -> Experiment:
             model=create_model(
                 "neocognitron", planes=config.planes, selectivity=config.selectivity
             ),
+            rule=reinforce,
             num_classes=config.num_classes,
             steps_per_stage=config.rounds,
             rate=config.rate,

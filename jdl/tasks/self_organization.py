@@ -1,7 +1,8 @@
 """Self-organisation: a Neocognitron learns stage by stage from what it is shown, untaught."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import flax.struct
 import jax.numpy as jnp
@@ -9,7 +10,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from jdl.models.vision.neocognitron import Neocognitron, reinforce
 from jdl.tasks.classification import to_float
 from jdl.train.metrics import Mean, Metrics, mean
 from jdl.train.state import TrainState
@@ -40,13 +40,15 @@ class SelfOrganization:
     and, to compare, the class of the image that is nearest to x pixel by pixel.
 
     Args:
-        model: the network.
+        model: the network, whose `planes` says how many stages there are.
+        rule: how a stage learns from an image, as `jdl.models.vision.neocognitron.reinforce`.
         num_classes: K.
         steps_per_stage: batches that each stage is shown.
-        rate: q of `reinforce`.
+        rate: q of the rule.
     """
 
-    model: Neocognitron
+    model: Any
+    rule: Callable[..., dict[str, Array]]
     num_classes: int
     steps_per_stage: int
     rate: float
@@ -71,7 +73,7 @@ class SelfOrganization:
 
         def learn(stage):
             def see(params, image):
-                return reinforce(self.model, params, image, stage, self.rate), None
+                return self.rule(self.model, params, image, stage, self.rate), None
 
             return lambda params: lax.scan(see, params, images)[0]
 

@@ -12,6 +12,7 @@ import pytest
 from jdl import create_model
 from jdl.data import CharacterTokenizer
 from jdl.errors import UserError
+from jdl.models.vision.neocognitron import reinforce
 from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.classification import Classification
 from jdl.tasks.diffusion import Diffusion
@@ -98,7 +99,7 @@ def test_a_neocognitron_knows_what_it_saw_wherever_it_comes():
     shown = jnp.stack([level, level.swapaxes(0, 1)])
     batch = batch_of(2, image=shown, label=jnp.array([0, 1]))
     model, key = create_model("neocognitron", planes=(6, 6)), jax.random.key(0)
-    task = SelfOrganization(model, num_classes=2, steps_per_stage=3, rate=1.0)
+    task = SelfOrganization(model, reinforce, num_classes=2, steps_per_stage=3, rate=1.0)
     state = task.init(key, batch)
     for stage in range(2):
         for _ in range(3):
