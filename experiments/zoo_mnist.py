@@ -13,6 +13,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
@@ -27,8 +28,14 @@ from jdl.train import Experiment
 
 # What fits a network to 28 pixels, and to a minute or two of two cores.
 SMALL: dict[str, dict[str, Any]] = {
-    "alexnet_2012": {"features": (24, 48, 64, 64, 48), "hidden": 256, "kernel": 5, "stride": 1},
-    "zfnet": {"features": (24, 48, 64, 64, 48), "hidden": 256, "stride": 1},
+    "alexnet_2012": {
+        "features": (24, 48, 64, 64, 48),
+        "hidden": 256,
+        "kernel": 5,
+        "stride": 1,
+        "init_scale": 4.0,
+    },
+    "zfnet": {"features": (24, 48, 64, 64, 48), "hidden": 256, "stride": 1, "init_scale": 6.0},
     "vgg11_bn": {"stage_sizes": (1, 2, 2), "widths": (16, 48, 96), "hidden": 256},
     "googlenet": {"width": 0.25, "stem_stride": 1},
     "resnet18": {"stage_sizes": (1, 2, 2), "features": 16, "small_images": True},
@@ -81,6 +88,13 @@ FIRST = ("perceptron", "mlp", "lenet1989", "lenet5_1998", "lenet5", "lenet5_relu
 sweep = [Config(model=name) for name in (*FIRST, *SMALL)]
 
 
+def small(name: str) -> nn.Module:
+    """Builds a network for digits: ten classes, one channel, and whatever else fits it to them."""
+    digits = {"num_classes": 10, "in_channels": 1, **SMALL.get(name, {})}
+    taken = model_info(name).overrides
+    return create_model(name, **{k: v for k, v in digits.items() if k in taken})
+
+
 def build(config: Config) -> Experiment:
     """Wires digits, random affine distortions, the network and AdamW with one cycle of the rate."""
     splits = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
@@ -89,11 +103,9 @@ def build(config: Config) -> Experiment:
     train = InMemoryLoader(splits["train"], config.batch_size, seed=config.seed)
     num_steps = config.epochs * train.steps_per_epoch
     schedule = optax.cosine_onecycle_schedule(num_steps, config.learning_rate)
-    digits = {"num_classes": 10, "in_channels": 1, **SMALL.get(config.model, {})}
-    taken = model_info(config.model).overrides
     return Experiment(
         task=Classification(
-            model=create_model(config.model, **{k: v for k, v in digits.items() if k in taken}),
+            model=small(config.model),
             optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
             num_classes=10,
             augment=partial(random_affine, rotation=12.0, scale=0.15, translation=2.0, shear=10.0),

@@ -142,7 +142,7 @@ def _split(equation: JaxprEqn, view: View) -> list[View]:
     d = equation.params["axis"]
     view = linear(view, [d])
     results, start = [], 0
-    for length in equation.params["sizes"]:
+    for length in map(int, equation.params["sizes"]):
         results.append(windowed(view, d, length, before=-start))
         start += length
     return results

@@ -168,3 +168,65 @@ def test_unknown_attribute_of_the_package():
     with pytest.raises(AttributeError, match="no_such_room"):
         jdl.no_such_room  # noqa: B018
     assert "create_model" in dir(jdl)
+
+
+# Thousand millions of multiply-adds of one image, as torchvision's weights document them.
+GIGA_MACS = {
+    "alexnet": 0.714,
+    "densenet121": 2.834,
+    "densenet161": 7.728,
+    "densenet169": 3.36,
+    "densenet201": 4.291,
+    "efficientnet_b0": 0.386,
+    "efficientnet_b1": 0.687,
+    "efficientnet_b2": 1.088,
+    "efficientnet_b3": 1.827,
+    "efficientnet_b4": 4.394,
+    "efficientnet_b5": 10.266,
+    "efficientnet_b6": 19.068,
+    "efficientnet_b7": 37.746,
+    "googlenet": 1.498,
+    "inception_v3": 5.713,
+    "mobilenet_v2": 0.301,
+    "resnet18": 1.814,
+    "resnet34": 3.664,
+    "resnet50": 4.089,
+    "resnet101": 7.801,
+    "resnet152": 11.514,
+    "swin_b": 15.431,
+    "swin_s": 8.741,
+    "swin_t": 4.491,
+    "vgg11": 7.609,
+    "vgg11_bn": 7.609,
+    "vgg13": 11.308,
+    "vgg13_bn": 11.308,
+    "vgg16": 15.47,
+    "vgg16_bn": 15.47,
+    "vgg19": 19.632,
+    "vgg19_bn": 19.632,
+    "vit_b_16": 17.564,
+    "vit_b_32": 4.409,
+    "vit_h_14": 167.295,
+    "vit_l_16": 61.555,
+    "vit_l_32": 15.378,
+}
+# torchvision's own B2 was measured at 288 pixels, not the paper's 260.
+MEASURED_AT = {"efficientnet_b2": (288, 288, 3)}
+
+
+def test_torchvision_documents_every_network_of_its_own():
+    references = {n: jdl.model_info(n).reference or "" for n in jdl.list_models()}
+    assert set(GIGA_MACS) == {n for n, r in references.items() if r.startswith("torchvision:")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GIGA_MACS)
+def test_multiply_adds_are_torchvisions(name):
+    shapes = [MEASURED_AT[name]] if name in MEASURED_AT else []
+    assert round(jdl.summary(name, *shapes).total_macs / 1e9, 3) == GIGA_MACS[name]
+
+
+def test_multiply_adds_of_the_papers_own_forms():
+    """The stride in the 1x1 convolution, as published, and the two towers."""
+    assert round(jdl.summary("resnet50_v1").total_macs / 1e9, 3) == 3.858
+    assert round(jdl.summary("alexnet_2012").total_macs / 1e9, 3) == 0.724

@@ -34,6 +34,7 @@ class AlexNet2012(nn.Module):
         kernel: size of the first convolution.
         stride: of the first convolution.
         dropout_rate: of the hidden dense layers.
+        init_scale: multiplies the initial weights; the paper's are too small for few channels.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -44,6 +45,7 @@ class AlexNet2012(nn.Module):
     kernel: int = 11
     stride: int = 4
     dropout_rate: float = 0.5
+    init_scale: float = 1.0
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -73,7 +75,9 @@ class AlexNet2012(nn.Module):
         x = self._seen("relu5", nn.relu(self._conv(5, x, 3, deviation=0.03, bias=1.0, groups=2)))
         x = self._seen("pool5", max_pool(x, 3, 2))
 
-        dense = partial(nn.Dense, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
+        dense = partial(
+            nn.Dense, kernel_init=nn.initializers.normal(0.01 * self.init_scale), dtype=self.dtype
+        )
         ones = nn.initializers.ones
         drop = nn.Dropout(self.dropout_rate, deterministic=not train)
         x = rearrange(adaptive_avg_pool(x, 6, 6), "b h w c -> b (c h w)")
@@ -98,7 +102,7 @@ class AlexNet2012(nn.Module):
             (stride, stride),
             padding="VALID" if i == 1 else kernel // 2,
             feature_group_count=groups,
-            kernel_init=nn.initializers.normal(deviation),
+            kernel_init=nn.initializers.normal(deviation * self.init_scale),
             bias_init=nn.initializers.constant(bias),
             dtype=self.dtype,
             name=f"conv{i}",

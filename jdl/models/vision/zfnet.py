@@ -31,6 +31,7 @@ class ZFNet(nn.Module):
         hidden: units of the two hidden dense layers.
         stride: of the first two convolutions.
         dropout_rate: of the hidden dense layers.
+        init_scale: multiplies the initial weights; the paper's are too small for few channels.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -40,6 +41,7 @@ class ZFNet(nn.Module):
     hidden: int = 4096
     stride: int = 2
     dropout_rate: float = 0.5
+    init_scale: float = 1.0
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -67,7 +69,9 @@ class ZFNet(nn.Module):
             x = self._seen(f"relu{i}", self._conv(i, x, 3, stride=1, padding=1))
         x = self._seen("pool5", max_pool(x, 3, 2))
 
-        dense = partial(nn.Dense, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
+        dense = partial(
+            nn.Dense, kernel_init=nn.initializers.normal(0.01 * self.init_scale), dtype=self.dtype
+        )
         drop = nn.Dropout(self.dropout_rate, deterministic=not train)
         x = rearrange(adaptive_avg_pool(x, 6, 6), "b h w c -> b (c h w)")
         x = self._seen("relu6", nn.relu(dense(self.hidden, name="fc6")(x)))
@@ -80,7 +84,7 @@ class ZFNet(nn.Module):
             (kernel, kernel),
             (stride, stride),
             padding=padding,
-            kernel_init=nn.initializers.normal(0.01),
+            kernel_init=nn.initializers.normal(0.01 * self.init_scale),
             dtype=self.dtype,
             name=f"conv{i}",
         )
