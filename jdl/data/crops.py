@@ -97,6 +97,30 @@ def center_crop(example: Example, random: np.random.Generator, *, size: int) -> 
     return example | {"image": example["image"][top : top + size, left : left + size]}
 
 
+def corner_or_center_crop(example: Example, random: np.random.Generator, *, size: int) -> Example:
+    """Cuts one of the four corners, or the square in the middle, each with the same probability.
+
+    Args:
+        example: with "image", not smaller than the square.
+        random: of the place.
+        size: height and width of the square, pixels.
+
+    Example:
+        >>> example = {"image": np.arange(9, dtype=np.uint8).reshape(3, 3, 1)}
+        >>> random = np.random.default_rng(0)
+        >>> crops = [corner_or_center_crop(example, random, size=1) for _ in range(50)]
+        >>> sorted({crop["image"].item() for crop in crops})
+        [0, 2, 4, 6, 8]
+
+    Source: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901, section 3.
+    """
+    height, width, _ = example["image"].shape
+    bottom, right = height - size, width - size
+    places = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
+    top, left = places[int(random.integers(5))]
+    return example | {"image": example["image"][top : top + size, left : left + size]}
+
+
 def random_resized_crop(
     example: Example,
     random: np.random.Generator,

@@ -73,8 +73,8 @@ def cutmix(
 
     def within(length: int, centre: Array) -> Array:
         """Says which pixels along an axis the rectangle covers."""
-        half, pixel = jnp.floor(side * length) / 2, jnp.arange(length) + 0.5
-        return jnp.abs(pixel - jnp.floor(centre * length)) < half
+        pixel = jnp.arange(length) + 0.5
+        return jnp.abs(pixel - centre * length) < side * length / 2
 
     inside = within(height, row)[:, None] & within(width, column)[None, :]
     mixed = jnp.where(inside[None, :, :, None], images[::-1], images)
