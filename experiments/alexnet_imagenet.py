@@ -1,7 +1,7 @@
-"""AlexNet on ImageNet.
+"""AlexNet on ImageNet, by the paper's recipe.
 
-Paper: Krizhevsky et al., 2012, https://papers.nips.cc/paper/
-4824-imagenet-classification-with-deep-convolutional-neural-networks, sections 4 and 5.
+Paper: Krizhevsky et al., 2012, sections 4 and 5,
+https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks
 
     jdl train alexnet_imagenet
 

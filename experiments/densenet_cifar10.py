@@ -1,4 +1,4 @@
-"""DenseNet on CIFAR-10: 40 plain layers, or 100 with bottlenecks and compression.
+"""DenseNet of 40 layers, or DenseNet-BC of 100, on CIFAR-10, by the paper's recipe.
 
 Paper: Huang et al., 2017, https://arxiv.org/abs/1608.06993, section 4.2.
 

@@ -1,4 +1,4 @@
-"""DenseNet on ImageNet.
+"""DenseNet on ImageNet, by the paper's recipe.
 
 Paper: Huang et al., 2017, https://arxiv.org/abs/1608.06993, section 4.2.
 

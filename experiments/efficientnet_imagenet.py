@@ -1,4 +1,4 @@
-"""EfficientNet on ImageNet: B0, and with `--model` B1 to B7.
+"""EfficientNet-B0 to B7 on ImageNet, by the paper's recipe.
 
 Paper: Tan and Le, 2019, https://arxiv.org/abs/1905.11946, section 5.2.
 
@@ -11,8 +11,9 @@ for B6 and 84.3 % for B7.
 
 What the paper leaves open is taken from its authors' code (tensorflow/tpu, efficientnet): batches
 of 4096, 350 epochs, a warm-up of five, RMSProp's ε = 1e-3, label smoothing 0.1, an average with
-decay 0.9999, no decay of norms. As in the paper, 25,000 training images are held out and choose the
-checkpoint; here they are the last, not random ones.
+decay 0.9999, no decay of norms. AutoAugment's policies are those of its own paper. As in the paper,
+25,000 training images are held out and choose the checkpoint; here they are the last, not random
+ones.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""GoogLeNet on ImageNet, with both auxiliary heads.
+"""GoogLeNet on ImageNet with both auxiliary heads, by the paper's recipe.
 
 Paper: Szegedy et al., 2015, https://arxiv.org/abs/1409.4842, sections 5 and 6.
 

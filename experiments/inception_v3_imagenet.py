@@ -1,4 +1,4 @@
-"""Inception-v3 on ImageNet, with label smoothing and its auxiliary head.
+"""Inception-v3 on ImageNet with its auxiliary head, by the paper's recipe.
 
 Paper: Szegedy et al., 2016, https://arxiv.org/abs/1512.00567, sections 7 and 8.
 

@@ -1,4 +1,4 @@
-"""MobileNetV2 on ImageNet.
+"""MobileNetV2 on ImageNet, by the paper's recipe.
 
 Paper: Sandler et al., 2018, https://arxiv.org/abs/1801.04381, section 6.1.
 

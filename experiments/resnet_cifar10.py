@@ -1,4 +1,4 @@
-"""ResNet on CIFAR-10: 20 to 110 layers.
+"""ResNet of 20 to 110 layers on CIFAR-10, by the paper's recipe.
 
 Paper: He et al., 2016, https://arxiv.org/abs/1512.03385, section 4.2.
 

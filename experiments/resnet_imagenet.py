@@ -1,4 +1,4 @@
-"""ResNet on ImageNet.
+"""ResNet on ImageNet, by the paper's recipe.
 
 Paper: He et al., 2016, https://arxiv.org/abs/1512.03385, section 3.4.
 
@@ -10,9 +10,9 @@ of 22.85 % and a top-5 error of 6.71 % with 50 layers, 21.75 % and 6.05 % with 1
 5.71 % with 152.
 
 What the paper leaves open, or what differs: its rate is divided by ten when the error plateaus;
-here after 150,000, 300,000 and 450,000 of 600,000 updates, where its Figure 4 has the first two.
-The mean colour is subtracted, not the mean image, and divided by the deviation, which the norm
-after the first convolution undoes. 10,000 training images are held out and choose the checkpoint.
+here after 150,000, 300,000 and 450,000 of 600,000 updates, about where its Figure 4 has the first
+two. The mean colour is subtracted, not the mean image, and pixels are divided by their deviation.
+10,000 training images are held out and choose the checkpoint.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Swin Transformer on ImageNet, from random weights.
+"""Swin Transformer on ImageNet from random weights, by the paper's recipe.
 
 Paper: Liu et al., 2021, https://arxiv.org/abs/2103.14030, section 4.1 and appendix A2.1.
 
@@ -9,10 +9,10 @@ This recipe has not been run to the end here. The paper reports (Table 1, 224 pi
 top-1 accuracy of 81.3 % for Swin-T, 83.0 % for Swin-S and 83.5 % for Swin-B.
 
 What the paper leaves open is taken from its authors' code (microsoft/Swin-Transformer): label
-smoothing 0.1, bicubic crops of 8 to 100 % of the image, random erasing in a quarter of the images,
-a schedule from 1e-6 and down to 1e-5, no decay of biases, norms and position biases. The paper
-clips gradients at 1, that code at 5, as here. 10,000 training images are held out and choose the
-checkpoint. `--microbatches 4` goes through the batch in pieces, mixing within each.
+smoothing 0.1, RandAugment at level 9, bicubic crops of 8 to 100 % of the image, random erasing in a
+quarter of the images, a schedule from 1e-6 and down to 1e-5, no decay of biases, norms and position
+biases. The paper clips gradients at 1, that code at 5, as here. 10,000 training images are held out
+and choose the checkpoint. `--microbatches 4` goes through the batch in pieces, mixing within each.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""VGG on ImageNet, with scale jitter.
+"""VGG on ImageNet with scale jitter, by the paper's recipe.
 
 Paper: Simonyan and Zisserman, 2015, https://arxiv.org/abs/1409.1556, sections 3.1 and 3.2.
 
@@ -11,9 +11,9 @@ VGG-19.
 
 What the paper leaves open, or what differs: its rate is divided by ten when the validation accuracy
 stops rising, three times; here after a quarter, a half and three quarters of the updates. Its deep
-networks start from VGG-11's first layers, and from a training at one scale; here they start from
-He's random weights, for which pixels are divided by their deviation too. It tests densely, on every
-place of the image; here on ten crops. 10,000 training images are held out and choose the
+networks start from layers of a trained VGG-11, and from a training at one scale; here they start
+from He's random weights, for which pixels are divided by their deviation too. It tests densely, on
+every place of the image; here on ten crops. 10,000 training images are held out and choose the
 checkpoint.
 """
 

@@ -1,4 +1,4 @@
-"""Vision Transformer on ImageNet, from random weights.
+"""Vision Transformer on ImageNet from random weights, by the paper's recipe.
 
 Paper: Dosovitskiy et al., 2021, https://arxiv.org/abs/2010.11929, section 4.1 and Table 3.
 

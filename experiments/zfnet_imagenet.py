@@ -1,4 +1,4 @@
-"""ZFNet on ImageNet.
+"""ZFNet on ImageNet, by the paper's recipe.
 
 Paper: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901, sections 3 and 3.1.
 

@@ -71,7 +71,7 @@ def colour_jitter(
         >>> bool(jnp.allclose(colour_jitter(jax.random.key(0), image), image, atol=1e-6))
         True
 
-    Source: Howard, 2013, https://arxiv.org/abs/1312.5402, section 2.2.
+    Source: Howard, 2013, https://arxiv.org/abs/1312.5402, section 2.
     """
     order_key, factor_key = jax.random.split(key)
     strengths = jnp.array([brightness, contrast, saturation])

@@ -103,7 +103,7 @@ def mixup_or_cutmix(
         >>> mixup_or_cutmix(jax.random.key(0), images, targets)[1].sum().item()
         2.0
 
-    Source: Touvron et al., 2021, https://arxiv.org/abs/2012.12877, section 6.
+    Source: Touvron et al., 2021, https://arxiv.org/abs/2012.12877, as timm has it.
     """
     choice_key, key = jax.random.split(key)
     return jax.lax.cond(
