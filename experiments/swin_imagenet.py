@@ -29,6 +29,7 @@ from jdl.data.mixing import mixup_or_cutmix
 from jdl.launch import run
 from jdl.ops.images import standardize
 from jdl.optim.decay import kernels
+from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.classification import Classification
 from jdl.train import Experiment
 
@@ -58,12 +59,12 @@ class Config:
 
 def schedule(config: Config, steps_per_epoch: int) -> optax.Schedule:
     """A linear warm-up, and a cosine down to a hundredth."""
-    return optax.warmup_cosine_decay_schedule(
-        config.learning_rate / 1000,
+    return warmup_cosine(
         config.learning_rate,
         config.warmup_epochs * steps_per_epoch,
         config.epochs * steps_per_epoch,
-        end_value=config.learning_rate / 100,
+        start=config.learning_rate / 1000,
+        end=config.learning_rate / 100,
     )
 
 

@@ -27,6 +27,7 @@ from jdl.data.imagenet import imagenet_loaders
 from jdl.launch import run
 from jdl.ops.images import standardize
 from jdl.optim.decay import kernels
+from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.classification import Classification
 from jdl.train import Experiment
 
@@ -53,9 +54,7 @@ class Config:
 
 def schedule(config: Config, num_steps: int) -> optax.Schedule:
     """A linear warm-up, and a cosine down to zero."""
-    return optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, config.warmup_steps, num_steps
-    )
+    return warmup_cosine(config.learning_rate, config.warmup_steps, num_steps)
 
 
 def build(config: Config) -> Experiment:

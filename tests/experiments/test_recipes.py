@@ -15,7 +15,8 @@ import jdl.data.cifar
 import jdl.data.imagenet
 from jdl.data import Dataset
 from jdl.launch import list_experiments, load_experiment
-from jdl.models.vision import mobilenet_v2
+from jdl.models.registry import model_info
+from jdl.models.vision import googlenet, googlenet_2014, mobilenet_v2
 from jdl.train.loop import measure
 from jdl.train.metrics import compute
 from jdl.train.options import Options
@@ -30,7 +31,8 @@ SHRUNK = {
     "zfnet_imagenet": IMAGENET | {"image_size": 64},
     "vgg_imagenet": IMAGENET | {"image_size": 32, "model": "vgg11"},
     "googlenet_imagenet": IMAGENET | {"image_size": 96},
-    "inception_v3_imagenet": IMAGENET,  # Its auxiliary head takes no smaller images.
+    # Its own auxiliary head takes no smaller images, and would compile for minutes.
+    "inception_v3_imagenet": IMAGENET | {"image_size": 64, "model": "googlenet"},
     "resnet_imagenet": IMAGENET | {"image_size": 64},
     "densenet_imagenet": IMAGENET | {"image_size": 64},
     "mobilenet_v2_imagenet": IMAGENET | {"image_size": 64},
@@ -83,13 +85,20 @@ class Small(Dataset):
 
 @pytest.fixture
 def synthetic(monkeypatch):
-    # The same kinds of blocks, but four where there are seventeen.
-    stages = mobilenet_v2.STAGES
-    monkeypatch.setattr(mobilenet_v2, "STAGES", stages[:2] + stages[-1:])
     monkeypatch.setattr(jdl.data.imagenet, "load", photographs)
     monkeypatch.setattr(
         jdl.data.cifar, "load", lambda name, split, data_dir=None: Small(name, split, None, None)
     )
+
+
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """The same kinds of blocks, but fewer, in networks that have no field that says how many."""
+    stages = mobilenet_v2.STAGES
+    monkeypatch.setattr(mobilenet_v2, "STAGES", stages[:2] + stages[-1:])
+    for module in (googlenet, googlenet_2014):
+        with_heads = {block: module.BLOCKS[block] for block in ("4a", "4d")}
+        monkeypatch.setattr(module, "BLOCKS", with_heads)
 
 
 def shrunk(name):
@@ -101,7 +110,7 @@ def shrunk(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHRUNK)
-def test_two_steps(name, synthetic):
+def test_two_steps(name, synthetic, few_blocks):
     experiment = shrunk(name)
     executor = make_executor(experiment.task, experiment.seed, Options(devices=1))
     batches = experiment.train.train_batches()
@@ -122,6 +131,32 @@ def test_two_steps(name, synthetic):
         values = measure(run, executor, state, loader)
         assert set(values) == expected
         assert np.isfinite(values["loss"])
+
+
+# With auxiliary heads, as in the papers.
+PARAMS = {"googlenet_imagenet": 13_378_280, "inception_v3_imagenet": 27_161_264}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHRUNK)
+def test_the_network_of_the_paper_takes_the_images_of_the_paper(name, synthetic):
+    """At full size, traced and not computed."""
+    module = load_experiment(name)
+    small = {"batch_size": 2} | ({"num_workers": 0} if name.endswith("imagenet") else {})
+    if name == "vit_imagenet":
+        small["warmup_steps"] = 1  # Here are not enough images for ten thousand.
+    experiment = module.build(module.Config(**small))
+    task, key = experiment.task, jax.random.key(0)
+    batch, test_batch = experiment.train.batch(0), next(experiment.test.eval_batches())
+    state = jax.eval_shape(task.init, key, batch)
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    assert count == PARAMS.get(name, model_info(module.Config().model).params)
+    after, _ = jax.eval_shape(task.train_step, state, batch, key)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), state
+    )
+    values = jax.eval_shape(task.test_step, state, test_batch, key)
+    assert values["accuracy"].total.shape == ()
 
 
 @pytest.mark.parametrize("name", SHRUNK)
