@@ -23,7 +23,7 @@ from jdl.data import InMemoryLoader, load, validate_labels
 from jdl.data.augment import random_affine
 from jdl.launch import run
 from jdl.models.vision.lenet_1998 import map_loss
-from jdl.tasks.classification import Classification
+from jdl.tasks.classification import Classification, cross_entropy
 from jdl.train import Experiment
 
 # What fits a network to 28 pixels, and to a minute or two of two cores.
@@ -109,7 +109,7 @@ def build(config: Config) -> Experiment:
             optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
             num_classes=10,
             augment=partial(random_affine, rotation=12.0, scale=0.15, translation=2.0, shear=10.0),
-            loss=LOSSES.get(config.model, optax.softmax_cross_entropy),
+            loss=LOSSES.get(config.model, cross_entropy),
         ),
         train=train,
         validation=InMemoryLoader(splits["validation"], 500),

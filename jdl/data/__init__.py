@@ -1,6 +1,7 @@
 """Datasets by name, loaders whose batches are pure functions of (seed, step), augmentation, text.
 
-Augmentation on the device is in `jdl.data.augment`.
+Augmentation on the device is in `jdl.data.augment`, `colours` and `mixing`; on the host, in
+`jdl.data.crops` and `autoaugment`.
 """
 
 from jdl.data.catalogue import data_directory, list_datasets

@@ -8,7 +8,6 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-
 # `jdl.ops.depthwise` computes its convolution without any product of matrices.
 DEPTHWISE = "_depthwise_conv"
 

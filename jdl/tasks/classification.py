@@ -13,10 +13,12 @@ import optax
 from jaxtyping import Array, Float, Key, UInt8
 
 from jdl.data.augment import Augmentation, augment_batch
+from jdl.data.mixing import Mixture
+from jdl.ops.images import Images
 from jdl.ops.random import piece_key
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
-from jdl.train.state import TrainState
+from jdl.train.state import AveragedState, TrainState
 from jdl.train.task import Batch
 
 if TYPE_CHECKING:
@@ -33,15 +35,29 @@ def to_float(images: UInt8[Array, "*shape"] | Float[Array, "*shape"]) -> Float[A
     return images.astype(jnp.float32) / 255.0 if images.dtype == jnp.uint8 else images
 
 
+def cross_entropy(
+    logits: Float[Array, "batch classes"], targets: Float[Array, "batch classes"]
+) -> Float[Array, " batch"]:
+    """Returns −Σₖ qₖ log softmax(logits)ₖ of each example, in float32 and nats.
+
+    Example:
+        >>> cross_entropy(jnp.zeros((1, 2)), jnp.array([[0.5, 0.5]]))
+        Array([0.6931472], dtype=float32)
+    """
+    return optax.softmax_cross_entropy(logits.astype(jnp.float32), targets)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classification:
     """Softmax cross-entropy with optional label smoothing.
 
         q = (1 − α)·onehot(y) + α/K                                                 (1)
-        L = −Σₖ qₖ log softmax(f(x))ₖ                                               (2)
+        L = −Σₖ qₖ log softmax(f(x))ₖ − β Σⱼ Σₖ qₖ log softmax(gⱼ(x))ₖ               (2)
 
-    A batch has "image" [batch, height, width, channels] (8 bits, or floats in [0, 1]) and "label".
-    Where the model takes videos or signals, they are what "image" holds.
+    with auxiliary heads gⱼ where the model, in training, returns (f(x), g₁(x), …). A batch has
+    "image" [batch, height, width, channels] (8 bits, or floats in [0, 1]) and "label". With 1000
+    classes or more, top-5 accuracy is measured too. Where the model takes videos or signals, they
+    are what "image" holds.
 
     Args:
         model: images → logits.
@@ -52,6 +68,12 @@ class Classification:
         loss: (logits, q) → L of each example, where it is not (2).
         class_names: for predictions and figures; the numbers 0 … K − 1 when empty.
         microbatches: pieces into which a training batch is cut to fit in memory.
+        normalize: what the network wants done to images in [0, 1], always, after augmentation.
+        mix: (key, images, q) → (images, q), for normalised training batches: `jdl.data.mixing`.
+        auxiliary_weight: β.
+        ema: of the average of the variables that is measured instead of them (`AveragedState`).
+        views: images → [views, batch, height, width, channels], over whose probabilities the test
+            averages: `jdl.ops.images.ten_crop`.
     """
 
     model: nn.Module
@@ -59,14 +81,20 @@ class Classification:
     num_classes: int
     augment: Augmentation | None = None
     label_smoothing: float = 0.0
-    loss: Callable[[Array, Array], Array] = optax.softmax_cross_entropy
+    loss: Callable[[Array, Array], Array] = cross_entropy
     class_names: Sequence[str] = ()
     microbatches: int = 1
+    normalize: Callable[[Images], Images] | None = None
+    mix: Mixture | None = None
+    auxiliary_weight: float = 0.0
+    ema: float | None = None
+    views: Callable[[Images], Float[Array, "views batch rows columns channels"]] | None = None
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
         """Initialises the network on the batch's shapes."""
         variables = self.model.init(key, to_float(batch["image"]))
-        return TrainState.create(variables, self.optimizer)
+        kind = TrainState if self.ema is None else AveragedState
+        return kind.create(variables, self.optimizer)
 
     def train_step(
         self, state: TrainState, batch: Batch, key: Key[Array, ""]
@@ -76,36 +104,72 @@ class Classification:
             self._loss, state.params, state.model_state, batch, key, self.microbatches
         )
         state = state.apply(gradients, self.optimizer).replace(model_state=model_state)
+        if isinstance(state, AveragedState) and self.ema is not None:
+            state = state.averaged(self.ema)
         return state, metrics
 
     def _loss(self, params, model_state, batch: Batch, key: Key[Array, ""]):
-        augment_key, dropout_key = jax.random.split(key)
+        augment_key, dropout_key, mix_key = jax.random.split(key, 3)
         images = to_float(batch["image"])
         if self.augment is not None:
             images = augment_batch(self.augment, augment_key, images, batch["row"])
-        logits, updates = self.model.apply(
+        images, targets = self._normalized(images), self._targets(batch, self.label_smoothing)
+        if self.mix is not None:
+            images, targets = self.mix(mix_key, images, targets)
+        outputs, updates = self.model.apply(
             {"params": params, **model_state},
             images,
             train=True,
             mutable=list(model_state),
             rngs={"dropout": piece_key(dropout_key, batch["row"])},
         )
-        loss, metrics = self._measure(logits, batch, self.label_smoothing)
-        return loss, (updates, metrics)
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+        losses = self.loss(logits, targets)
+        for head in auxiliary:
+            losses += self.auxiliary_weight * self.loss(head, targets)
+        loss = mean(losses, batch["mask"])
+        return loss, (updates, {"loss": loss} | self._accuracies(logits, batch))
 
-    def _measure(self, logits: Array, batch: Batch, label_smoothing: float):
-        targets = optax.smooth_labels(
+    def _normalized(self, images: Images) -> Images:
+        return images if self.normalize is None else self.normalize(images)
+
+    def _targets(self, batch: Batch, label_smoothing: float) -> Float[Array, "batch classes"]:
+        return optax.smooth_labels(
             jax.nn.one_hot(batch["label"], self.num_classes), label_smoothing
         )
-        losses = self.loss(logits.astype(jnp.float32), targets)
-        loss = mean(losses, batch["mask"])
-        correct = logits.argmax(-1) == batch["label"]
-        return loss, {"loss": loss, "accuracy": mean(correct, batch["mask"])}
+
+    def _accuracies(self, logits: Array, batch: Batch) -> Metrics:
+        label = batch["label"]
+        metrics = {"accuracy": mean(logits.argmax(-1) == label, batch["mask"])}
+        if self.num_classes >= 1000:
+            among = (jax.lax.top_k(logits, 5)[1] == label[:, None]).any(-1)
+            metrics["top_5_accuracy"] = mean(among, batch["mask"])
+        return metrics
+
+    def _measure(self, logits: Array, batch: Batch) -> Metrics:
+        losses = self.loss(logits, self._targets(batch, 0.0))
+        return {"loss": mean(losses, batch["mask"])} | self._accuracies(logits, batch)
+
+    def _logits(self, state: TrainState, images: Images) -> Float[Array, "batch classes"]:
+        """Logits of images in [0, 1]."""
+        variables = state.average if isinstance(state, AveragedState) else state.variables
+        return self.model.apply(variables, self._normalized(images)).astype(jnp.float32)
 
     def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """The loss without smoothing (cross-entropy in nats) and top-1 accuracy."""
-        logits = self.model.apply(state.variables, to_float(batch["image"]))
-        return self._measure(logits, batch, 0.0)[1]
+        return self._measure(self._logits(state, to_float(batch["image"])), batch)
+
+    def test_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+        """The same of the mean probabilities over all views, where there are views."""
+        return self._measure(self._view_logits(state, to_float(batch["image"])), batch)
+
+    def _view_logits(self, state: TrainState, images: Images) -> Float[Array, "batch classes"]:
+        """Logits, or the logarithm of the probabilities' mean over all views."""
+        if self.views is None:
+            return self._logits(state, images)
+        # One after the other: all at once would take as many times the memory.
+        logits = jax.lax.map(partial(self._logits, state), self.views(images))
+        return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - np.log(len(logits))
 
     @partial(jax.jit, static_argnums=0)
     def probabilities(
@@ -118,9 +182,9 @@ class Classification:
             images: in [0, 1].
 
         Returns:
-            softmax(f(x)).
+            softmax(f(x)), or its mean over all views of x.
         """
-        return jax.nn.softmax(self.model.apply(state.variables, images).astype(jnp.float32))
+        return jax.nn.softmax(self._view_logits(state, images))
 
     def predict(
         self, state: TrainState, images: Float[Array, "batch height width channels"]
@@ -145,7 +209,9 @@ class Classification:
         wrong = np.flatnonzero(real & (predicted != labels))
         wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]])][:24]
         names = self._names()
-        drawn = {"confusion": confusion_matrix(confusions, names)}
+        drawn = {}
+        if self.num_classes <= 100:  # More of them cannot be read.
+            drawn["confusion"] = confusion_matrix(confusions, names)
         if wrong.size and images.ndim > 3:  # not signals
             drawn["mistakes"] = image_grid(
                 stills(np.asarray(images)[wrong]),

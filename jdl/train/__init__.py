@@ -5,10 +5,11 @@ from jdl.train.gradients import mean_gradients
 from jdl.train.loop import evaluate, fit
 from jdl.train.metrics import Mean, Metrics, mean
 from jdl.train.options import Options
-from jdl.train.state import TrainState
+from jdl.train.state import AveragedState, TrainState
 from jdl.train.task import Task
 
 __all__ = [
+    "AveragedState",
     "Experiment",
     "Mean",
     "Metrics",

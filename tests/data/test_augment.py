@@ -116,3 +116,59 @@ def test_shear_slants_columns():
     slant = np.rad2deg(np.arctan(np.asarray(column / row)))
     np.testing.assert_allclose(row, -10, atol=0.05)  # rows stay where they are
     assert 18 < np.abs(slant).max() <= 20.1
+
+
+def test_erased_rectangles_have_the_area_and_form_that_they_should():
+    image = jnp.full((45, 45, 1), 7.0)
+    erase = partial(augment.random_erasing, probability=1.0, mean=(0.0,), deviation=(1.0,))
+    keys = jax.random.split(KEY, 1000)
+    erased = np.asarray(jax.jit(jax.vmap(erase, (0, None)))(keys, image))[..., 0] != 7
+    rows, columns = erased.any(2), erased.any(1)
+    np.testing.assert_array_equal(erased, rows[:, :, None] & columns[:, None, :])
+    tall, wide = rows.sum(1), columns.sum(1)
+    # Where it did not have to be cut off at the image's sides, it is what was drawn.
+    inside = (tall < 45) & (wide < 45)
+    share = (tall * wide / 2025)[inside]
+    assert 0.017 < share.min() < 0.03
+    assert 0.3 < share.max() < 0.36
+    ratio = np.log((tall / wide)[inside])
+    assert abs(ratio.mean()) < 0.07
+    assert 1.1 < ratio.max() < np.log(10 / 3) + 0.2
+    # Everywhere in the image, as often on one side as on the other.
+    assert abs(rows[:, 0].mean() - rows[:, -1].mean()) < 0.05
+    assert abs(columns[:, 0].mean() - columns[:, -1].mean()) < 0.05
+
+
+def test_erased_pixels_are_noise_of_the_images_own_kind():
+    image = jnp.zeros((60, 60, 2))
+    erase = partial(
+        augment.random_erasing,
+        probability=1.0,
+        area=(0.9, 0.9),
+        aspect=(1.0, 1.0),
+        mean=(0.5, -1.0),
+        deviation=(0.1, 2.0),
+    )
+    pixels = np.asarray(erase(KEY, image))
+    pixels = pixels[(pixels != 0).all(-1)]
+    np.testing.assert_allclose(pixels.mean(0), [0.5, -1.0], atol=0.1)
+    np.testing.assert_allclose(pixels.std(0), [0.1, 2.0], rtol=0.05)
+
+
+def test_images_are_erased_as_often_as_it_says():
+    images = jnp.full((400, 16, 16, 1), 7.0)
+    erase = partial(augment.random_erasing, probability=0.25)
+    erased = jax.jit(partial(augment.augment_batch, erase))(KEY, images, jnp.arange(400))
+    assert float((erased != 7).any((1, 2, 3)).mean()) == pytest.approx(0.25, abs=0.06)
+
+
+def test_composed_augmentations_come_in_turn():
+    add = lambda key, image: image + 1
+    double = lambda key, image: image * 2
+    assert augment.compose(add, double)(KEY, jnp.zeros((1, 1, 1))).item() == 2
+    assert augment.compose(double, add)(KEY, jnp.zeros((1, 1, 1))).item() == 1
+    noise = lambda key, image: image + jax.random.normal(key)
+    keep = lambda key, image: image
+    first = augment.compose(noise, keep)(KEY, jnp.zeros((1, 1, 1)))
+    second = augment.compose(keep, noise)(KEY, jnp.zeros((1, 1, 1)))
+    assert first.item() != second.item()  # Each has a key of its own.

@@ -1,5 +1,7 @@
 """One device ≡ eight devices ≡ pmap ≡ sharded parameters: on the same batches, the same curve."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
@@ -41,6 +43,11 @@ def make_classification():
     return experiment.task, experiment.train
 
 
+def make_averaged():
+    task, loader = make_classification()
+    return dataclasses.replace(task, ema=0.9), loader
+
+
 def make_adversarial():
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1)).astype(np.uint8)
     sizes = {"image_size": 8, "base_features": 8}
@@ -79,7 +86,9 @@ def make_diffusion():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("make", [make_classification, make_adversarial, make_diffusion])
+@pytest.mark.parametrize(
+    "make", [make_classification, make_averaged, make_adversarial, make_diffusion]
+)
 def test_the_curve_does_not_depend_on_the_devices(make, layout):
     task, loader = make()
     one_curve, one_state = train(task, loader, Options(devices=1))

@@ -1,0 +1,64 @@
+"""Schedules of the learning rate."""
+
+import jax.numpy as jnp
+import optax
+
+from jdl.errors import UserError
+
+
+def with_warmup(schedule: optax.Schedule, steps: int) -> optax.Schedule:
+    """Raises the rate linearly from zero before a schedule that counts from the beginning.
+
+        η(n) = η₀(0) · n / w for n < w, then η₀(n)                                  (1)
+
+    `optax.warmup_exponential_decay_schedule` and its like count from the end of the warm-up.
+
+    Args:
+        schedule: η₀.
+        steps: w.
+
+    Example:
+        >>> schedule = with_warmup(optax.constant_schedule(0.5), 10)
+        >>> [float(schedule(step)) for step in (0, 5, 10, 20)]
+        [0.0, 0.25, 0.5, 0.5]
+
+    Source: Goyal et al., 2017, https://arxiv.org/abs/1706.02677, section 2.2.
+    """
+
+    def warmed(step):
+        return jnp.where(step < steps, schedule(0) * step / max(steps, 1), schedule(step))
+
+    return warmed
+
+
+def warmup_cosine(
+    peak: float, warmup_steps: int, num_steps: int, *, start: float = 0.0, end: float = 0.0
+) -> optax.Schedule:
+    """Raises the rate linearly, then lowers it along half a period of a cosine.
+
+        η(n) = s + (p − s) · n / w for n < w,                                       (1)
+        η(n) = e + (p − e) · (1 + cos(π (n − w) / (N − w))) / 2 from there to N      (2)
+
+    Args:
+        peak: p.
+        warmup_steps: w.
+        num_steps: N, the updates of the whole run.
+        start: s.
+        end: e.
+
+    Raises:
+        UserError: the run is not longer than its warm-up.
+
+    Example:
+        >>> schedule = warmup_cosine(1.0, 10, 30)
+        >>> [round(float(schedule(step)), 3) for step in (0, 5, 10, 20, 30)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+
+    Source: Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, equation 5.
+    """
+    if num_steps <= warmup_steps:
+        raise UserError(
+            f"a run of {num_steps} updates is over before its warm-up of {warmup_steps} is: "
+            "train longer, or warm up for less"
+        )
+    return optax.warmup_cosine_decay_schedule(start, peak, warmup_steps, num_steps, end)

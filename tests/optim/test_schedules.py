@@ -1,0 +1,25 @@
+import optax
+import pytest
+
+from jdl.errors import UserError
+from jdl.optim.schedules import warmup_cosine, with_warmup
+
+
+def test_a_schedule_that_was_warmed_up_is_where_it_would_have_been():
+    plain = optax.exponential_decay(0.2, 10, 0.5, staircase=True)
+    warmed = with_warmup(plain, 15)
+    assert [float(warmed(n)) for n in (0, 3, 14)] == pytest.approx([0, 0.04, 0.2 * 14 / 15])
+    for n in (15, 19, 20, 50):
+        assert warmed(n) == plain(n)
+    assert with_warmup(plain, 0)(0) == plain(0)
+
+
+def test_a_cosine_begins_and_ends_where_it_should():
+    schedule = warmup_cosine(1.0, 4, 12, start=0.2, end=0.1)
+    found = [float(schedule(n)) for n in (0, 2, 4, 8, 12, 20)]
+    assert found == pytest.approx([0.2, 0.6, 1.0, 0.55, 0.1, 0.1])
+
+
+def test_a_run_that_is_over_before_its_warm_up_is_refused():
+    with pytest.raises(UserError, match="run of 10 updates is over before its warm-up of 10"):
+        warmup_cosine(1.0, 10, 10)
