@@ -9,6 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jdl.ops.lowering import is_plain
+
 Images = Float[Array, "batch height width channels"]
 Pooled = Float[Array, "batch rows columns channels"]
 
@@ -55,6 +57,9 @@ def max_pool(
     if padding or rows or columns:
         pads = [(0, 0), (padding, padding + rows), (padding, padding + columns), (0, 0)]
         images = jnp.pad(images, pads, constant_values=-jnp.inf)
+    if is_plain():
+        sizes = (1, window, window, 1), (1, stride, stride, 1)
+        return lax.reduce_window(images, -jnp.inf, lax.max, *sizes, "VALID")
     return _max_pool(images, window, stride)
 
 
