@@ -103,7 +103,7 @@ def _for_cpu(images, kernel, stride, pads, options) -> Callable[[Array, Array], 
     same3x3 = (size, stride, pads) == ([3, 3], 1, ((1, 1), (1, 1)))
     if same3x3 and winograd.wins(*shape[:3], channels, features):
         return winograd.conv3x3
-    if im2col.wins(*shape[:3], stride, channels, features):
+    if im2col.wins(*shape[:3], size, stride, channels, features):
         return partial(im2col.conv, stride=stride, padding=pads)
     return None
 

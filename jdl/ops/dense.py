@@ -15,10 +15,12 @@ def dot_general(x: Array, kernel: Array, dimensions: Any, **options: Any) -> Arr
 
         y = x w,  dw = xᵀ dy,  dx = dy wᵀ                                           (1)
 
-    XLA's CPU compiler folds xᵀ into the product, and its loops then run along the columns of x. For
-    788 tokens a transpose of its own saves half the time: from 768 to 3072 numbers, on one core
-    (AVX2), dw took 81 ms folded and 42 ms so; from 3072 to 768, 51 and 43; from 768 to 2304, 33
-    and 31. For 100,352 vectors it is the other way round: 29 and 76 from 147 to 64 numbers.
+    XLA's CPU compiler folds xᵀ into the product, whose loops then run along the columns of x. With
+    788 tokens and from 768 to 3072 numbers, dw took 81 ms so and 42 ms with a transpose of its own,
+    on one core (AVX2). It is left folded from many to fewer numbers, where it matters less (51 and
+    43 ms), for the compiler puts what x was computed by, such as GELU, into the transpose's loop,
+    which cost 90 ms more; and with very many vectors, where it is the other way round (29 and 76
+    ms, with 100,352 from 147 to 64 numbers).
 
     Args:
         x: vectors, along the last axis.
@@ -35,7 +37,7 @@ def dot_general(x: Array, kernel: Array, dimensions: Any, **options: Any) -> Arr
         (2, 5)
     """
     vectors = x.size // x.shape[-1]
-    large = min(kernel.shape) >= 256 and 256 <= vectors <= 4096
+    large = 256 <= kernel.shape[0] < kernel.shape[1] and 256 <= vectors <= 4096
     single = x.dtype == kernel.dtype == jnp.float32
     if large and single and is_for_cpu() and dimensions == (((x.ndim - 1,), (0,)), ((), ())):
         return _dot(x.reshape(vectors, -1), kernel).reshape(*x.shape[:-1], -1)

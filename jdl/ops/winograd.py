@@ -211,8 +211,6 @@ def wins(batch: int, height: int, width: int, in_channels: int, out_channels: in
         >>> wins(64, 14, 14, 64, 64), wins(64, 28, 28, 3, 16)
         (True, False)
     """
-    narrow, both = min(in_channels, out_channels), in_channels + out_channels
-    pixels = height * width
-    if pixels > 56 * 56 or batch * pixels < (1024 if narrow >= 128 else 2048):
-        return False
-    return narrow >= 32 and (both >= 128 or pixels <= 16 * 16)
+    narrow = min(in_channels, out_channels)
+    fits = height * width <= (32 * 32 if narrow >= 64 else 16 * 16)
+    return narrow >= 32 and fits and batch * height * width >= 2048

@@ -11,7 +11,7 @@ from jdl.ops.lowering import plain_lowerings
 def test_is_laxs_forward_and_backward(shape):
     random = np.random.RandomState(0)
     x = jnp.asarray(random.randn(*shape), jnp.float32)
-    w = jnp.asarray(random.randn(shape[-1], 256) / shape[-1] ** 0.5, jnp.float32)
+    w = jnp.asarray(random.randn(shape[-1], 400) / shape[-1] ** 0.5, jnp.float32)
     dimensions = (((x.ndim - 1,), (0,)), ((), ()))
 
     def loss(x, w):

@@ -34,10 +34,11 @@ def draw(height, width, size, channels=5, features=4):
     return jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32)
 
 
+@pytest.mark.parametrize("channels", [2, im2col.FEW])
 @pytest.mark.parametrize("case", CASES)
-def test_is_laxs_forward_and_backward(case):
+def test_is_laxs_forward_and_backward(case, channels):
     height, width, size, stride, padding = case
-    x, w = draw(height, width, size)
+    x, w = draw(height, width, size, channels)
     found = value_and_gradients(partial(im2col.conv, stride=stride, padding=padding), x, w)
     lax = partial(
         jax.lax.conv_general_dilated,
@@ -70,3 +71,11 @@ def test_a_batch_of_networks():
     conv = partial(im2col.conv, stride=2, padding=((1, 1), (1, 1)))
     found = jax.vmap(conv, (None, 0))(x, jnp.stack([w, 2 * w]))
     np.testing.assert_allclose(found[1], 2 * found[0], rtol=1e-5)
+
+
+def test_wins_is_a_rule_on_shapes():
+    assert im2col.wins(8, 224, 224, (7, 7), 2, 3, 64)
+    assert im2col.wins(8, 56, 56, (3, 3), 2, 128, 128)
+    assert not im2col.wins(8, 224, 224, (3, 3), 2, 3, 32)
+    assert not im2col.wins(8, 56, 56, (3, 3), 1, 128, 32)
+    assert not im2col.wins(32, 14, 14, (3, 3), 1, 256, 256)
