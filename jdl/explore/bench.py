@@ -215,7 +215,7 @@ def compiled_step(
         function = jax.jit(infer if mode == "infer" else train, donate_argnums=0)
         compiled = function.lower(state, key, *inputs).compile()
         seconds = time.perf_counter() - start
-    memory = compiled.memory_analysis()
+    memory: Any = compiled.memory_analysis()
 
     def step() -> None:
         nonlocal state

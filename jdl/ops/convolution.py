@@ -94,16 +94,17 @@ def _product(images: Array, kernel: Array, precision: lax.PrecisionLike) -> Arra
 
 def _for_cpu(images, kernel, stride, pads, options) -> Callable[[Array, Array], Array] | None:
     """Returns the way that beats `lax` on a CPU in float32, forward and backward, if one does."""
-    shape, (*size, channels, features) = images.shape, kernel.shape
+    batch, height, width, in_channels = images.shape
+    *size, channels, features = kernel.shape
     if min(map(min, pads)) < 0:
         return None
     if options.get("feature_group_count", 1) > 1:
-        one_each = channels == 1 and features == shape[3]
+        one_each = channels == 1 and features == in_channels
         return partial(depthwise_conv, stride=stride, padding=pads) if one_each else None
     same3x3 = (size, stride, pads) == ([3, 3], 1, ((1, 1), (1, 1)))
-    if same3x3 and winograd.wins(*shape[:3], channels, features):
+    if same3x3 and winograd.wins(batch, height, width, channels, features):
         return winograd.conv3x3
-    if im2col.wins(*shape[:3], size, stride, channels, features):
+    if im2col.wins(batch, height, width, size, stride, channels, features):
         return partial(im2col.conv, stride=stride, padding=pads)
     return None
 
