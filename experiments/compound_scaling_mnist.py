@@ -35,7 +35,7 @@ class Config:
     beta: float = 1.0
     gamma: float = 1.0
     dataset: str = "mnist5k"
-    epochs: int = 15
+    epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
@@ -86,7 +86,7 @@ def build(config: Config) -> Experiment:
         validation=InMemoryLoader(splits["validation"], 500),
         test=InMemoryLoader(splits["test"], 500),
         num_steps=num_steps,
-        evaluate_every=3 * train.steps_per_epoch,
+        evaluate_every=2 * train.steps_per_epoch,
         seed=config.seed,
         monitor="accuracy",
         mode="max",

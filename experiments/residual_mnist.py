@@ -29,7 +29,7 @@ class Config:
     depth: Literal[20, 32, 44, 56, 110] = 20
     shortcut: Literal["padding", "none"] = "padding"
     dataset: str = "mnist5k"
-    epochs: int = 8
+    epochs: int = 5
     batch_size: int = 64
     learning_rate: float = 0.1
     momentum: float = 0.9

@@ -23,6 +23,7 @@ from jdl.data import InMemoryLoader, load, validate_labels
 from jdl.data.augment import random_affine
 from jdl.launch import run
 from jdl.models.vision.lenet_1998 import map_loss
+from jdl.ops.images import standardize
 from jdl.tasks.classification import Classification, cross_entropy
 from jdl.train import Experiment
 
@@ -33,9 +34,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "hidden": 256,
         "kernel": 5,
         "stride": 1,
-        "init_scale": 4.0,
+        "init_scale": 2.0,
     },
-    "zfnet": {"features": (24, 48, 64, 64, 48), "hidden": 256, "stride": 1, "init_scale": 6.0},
+    "zfnet": {"features": (24, 48, 64, 64, 48), "hidden": 256, "stride": 1, "init_scale": 2.0},
     "vgg11_bn": {"stage_sizes": (1, 2, 2), "widths": (16, 48, 96), "hidden": 256},
     "googlenet": {"width": 0.25, "stem_stride": 1},
     "resnet18": {"stage_sizes": (1, 2, 2), "features": 16, "small_images": True},
@@ -65,6 +66,12 @@ def squared_error(outputs: Array, targets: Array) -> Array:
     return 0.5 * jnp.square(outputs - (2 * targets - 1)).sum(-1)
 
 
+# Most networks want inputs of unit variance. AlexNet's and ZFNet's initial weights are for pixels
+# from 0 to 255; the early LeNets bring images from 0 to 1 to their papers' ranges by themselves.
+PIXELS = partial(standardize, mean=(0.1307,), deviation=(1 / 255,))
+STANDARD = partial(standardize, mean=(0.1307,), deviation=(0.3081,))
+NORMALIZATION = {"alexnet_2012": PIXELS, "zfnet": PIXELS, "lenet1989": None, "lenet5_1998": None}
+
 LOSSES = {
     "lenet1989": squared_error,
     "lenet5_1998": lambda logits, targets: map_loss(logits, targets.argmax(-1)),
@@ -77,7 +84,7 @@ class Config:
 
     model: str = "vgg11_bn"
     dataset: str = "mnist5k"
-    epochs: int = 30
+    epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
@@ -85,7 +92,11 @@ class Config:
 
 
 FIRST = ("perceptron", "mlp", "lenet1989", "lenet5_1998", "lenet5", "lenet5_relu")
-sweep = [Config(model=name) for name in (*FIRST, *SMALL)]
+# Networks without normalisation of their maps, and transformers, want smaller steps.
+SLOW = ("alexnet_2012", "zfnet", "vit_ti_16", "swin_t")
+sweep = [
+    Config(model=name, learning_rate=1e-3 if name in SLOW else 3e-3) for name in (*FIRST, *SMALL)
+]
 
 
 def small(name: str) -> nn.Module:
@@ -109,6 +120,7 @@ def build(config: Config) -> Experiment:
             optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
             num_classes=10,
             augment=partial(random_affine, rotation=12.0, scale=0.15, translation=2.0, shear=10.0),
+            normalize=NORMALIZATION.get(config.model, STANDARD),
             loss=LOSSES.get(config.model, cross_entropy),
         ),
         train=train,

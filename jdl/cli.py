@@ -1,4 +1,4 @@
-"""The `jdl` command: list, summary, train, evaluate, predict, sample, data, weights."""
+"""The `jdl` command: list, summary, train, evaluate, predict, sample, bench, data, weights."""
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
@@ -14,6 +14,7 @@ from jdl.launch import (
     exit_on_user_error,
     find_run,
     find_runs,
+    keep_freed_memory,
     list_experiments,
     load_experiment,
     open_run,
@@ -128,6 +129,15 @@ def make_parser() -> argparse.ArgumentParser:
     sampling.add_argument("--count", type=int, default=None, help="64 images, or 1 text")
     sampling.add_argument("--seed", type=int, default=0)
     sampling.add_argument("--output", type=Path, default=None, help="PNG to write images to")
+
+    timing = add("bench", bench_model, "Time a network beside the same of another library.")
+    _names(timing, "model", "name of a model", _models)
+    timing.add_argument("--mode", default="infer", help="infer, or train: a step of training")
+    timing.add_argument("--against", default="torch", help="torch, keras, or flax: plain layers")
+    timing.add_argument("--batch", type=int, default=8, help="examples")
+    timing.add_argument("--size", type=int, help="height and width of images; else the model's")
+    timing.add_argument("--repeats", type=int, default=5, help="pairs of runs")
+    timing.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
 
     data = add("data", None, "Prepare datasets on disk.")
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -319,6 +329,25 @@ def sample(known: argparse.Namespace) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     image_grid(drawn, columns=8).savefig(output, dpi=120)
     print(f"{len(drawn)} samples in {output}")
+
+
+def bench_model(known: argparse.Namespace) -> None:
+    """`jdl bench MODEL`."""
+    from jdl.explore.bench import bench
+
+    # As training does; compiled programs are not kept, for compiling is timed.
+    keep_freed_memory()
+    print(
+        bench(
+            known.model,
+            known.mode,
+            known.against,
+            batch=known.batch,
+            size=known.size,
+            repeats=known.repeats,
+            dtype=known.dtype,
+        )
+    )
 
 
 def prepare_data(known: argparse.Namespace) -> None:

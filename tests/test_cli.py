@@ -85,6 +85,13 @@ def test_everything_is_listed(capsys):
         assert name in out
 
 
+def test_bench_prints_the_ratio(capsys):
+    main(["bench", "lenet5", "--against", "flax", "--batch", "2", "--repeats", "1"])
+    title, ratio, *_ = capsys.readouterr().out.splitlines()
+    assert title == "lenet5, infer, 2×28×28×1, float32, against flax"
+    assert ratio.startswith("ratio")
+
+
 def test_summary_prints_totals(capsys):
     main(["summary", "lenet5", "--shape", "32,32,1"])
     out = capsys.readouterr().out
@@ -101,6 +108,9 @@ def test_summary_prints_totals(capsys):
         (["summary", "lennet5"], "unknown model 'lennet5'; the closest names are lenet5"),
         (["summary", "lenet5", "--shape", "30,30,1"], "28x28, 32x32 or 64x64 pixels, not 30x30"),
         (["summary", "lenet5", "--shape", "big"], "is no shape; write it as 32,32,1"),
+        (["bench", "lennet5"], "unknown model 'lennet5'; the closest names are lenet5"),
+        (["bench", "lenet5", "--mode", "fly"], "unknown mode 'fly'; it is infer or train"),
+        (["bench", "lenet5"], "lenet5 has no reference network to compare with"),
         (["list", "models", "x*"], "there are no models like 'x*'"),
         (["data", "prepare", "mnist5"], "unknown dataset 'mnist5'; the closest names are mnist"),
         (["evaluate", "nothing"], "unknown run 'nothing'"),

@@ -8,9 +8,6 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-# `jdl.ops.depthwise` computes its convolution without any product of matrices.
-DEPTHWISE = "_depthwise_conv"
-
 
 def count_macs(jaxpr: Jaxpr, scope: re.Pattern | None = None) -> Counter:
     """Counts the multiply–adds of products and convolutions, by the scope that they stand in.
@@ -65,8 +62,6 @@ def _count(jaxpr: Jaxpr, scope: re.Pattern, outer: str) -> Counter:
                 counts[here] += _dot_general(equation)
             case "conv_general_dilated":
                 counts[here] += _conv_general_dilated(equation)
-            case "jit" | "pjit" if equation.params["name"] == DEPTHWISE:
-                counts[here] += _depthwise_conv(equation)
             case "cond":
                 branches = [_count(branch, scope, here) for branch in subjaxprs(equation)]
                 dearest: Counter = max(branches, key=Counter.total)
@@ -83,11 +78,6 @@ def _dot_general(equation: JaxprEqn) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
     left = shape_of(equation.invars[0])
     return math.prod(shape_of(equation.outvars[0])) * math.prod(left[d] for d in contracted)
-
-
-def _depthwise_conv(equation: JaxprEqn) -> int:
-    kernel = shape_of(equation.invars[1])
-    return math.prod(shape_of(equation.outvars[0])) * kernel[0] * kernel[1]
 
 
 def _conv_general_dilated(equation: JaxprEqn) -> int:

@@ -17,6 +17,7 @@ from jdl.errors import UserError
 from jdl.explore.macs import count_macs
 from jdl.explore.receptive_field import ReceptiveField, receptive_fields
 from jdl.models.registry import Example, create_model, example_of, model_info
+from jdl.ops.lowering import plain_lowerings
 
 COLUMNS = ("name", "kind", "output", "parameters", "MACs", "receptive field")
 
@@ -123,7 +124,8 @@ def summary(model: str | nn.Module, *input_shapes: Sequence[int]) -> Summary:
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(module.init, key, *inputs)
     tracer = _Tracer()
-    with nn.intercept_methods(tracer.intercept):
+    # A faster way to convolve would be counted as what it is made of.
+    with nn.intercept_methods(tracer.intercept), plain_lowerings():
         closed = jax.make_jaxpr(lambda variables, *inputs: module.apply(variables, *inputs))(
             variables, *inputs
         )

@@ -1,6 +1,6 @@
 """Convolution and its transpose."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jdl.ops import im2col, winograd
 from jdl.ops.depthwise import depthwise_conv
-from jdl.ops.winograd import conv3x3, wins
+from jdl.ops.lowering import is_for_cpu, is_plain
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 MAX_GROUPS = 32  # More of them take too long to compile one by one.
@@ -28,10 +29,11 @@ def conv_general_dilated(
     """Convolves, by the fastest way that is known for the shape; else as `lax` does.
 
     A kernel of one pixel is a product of matrices. Said so, its gradient takes a half to a
-    sixth of the time on a CPU. A kernel of 3×3 pixels goes by `jdl.ops.winograd` where that was
-    measured to win, and one for each channel by `jdl.ops.depthwise`: on a CPU only. There, groups
-    of channels are convolved one by one, because the gradient of XLA's own grouped convolution
-    takes six to a hundred times as long.
+    sixth of the time on a CPU, and a tenth where it strides. There, for float32, a kernel for each
+    channel goes by `jdl.ops.depthwise`, and others by `jdl.ops.winograd` or `jdl.ops.im2col` where
+    that was measured to win; and groups of channels are convolved one by one, because the gradient
+    of XLA's own grouped convolution takes six to a hundred times as long.
+    `jdl.ops.lowering.plain_lowerings` leaves everything to `lax`.
 
     Args:
         images: NHWC.
@@ -50,80 +52,66 @@ def conv_general_dilated(
         (1, 2, 2, 5)
     """
     options.setdefault("dimension_numbers", LAYOUT)
-    if _is_pointwise(kernel, window_strides, padding, options):
-        pixels = images.reshape(-1, images.shape[-1])
-        y = jnp.matmul(pixels, kernel[0, 0], precision=options.get("precision"))
-        return y.reshape(*images.shape[:-1], -1)
-    if _is_winograd(images, kernel, window_strides, padding, options):
-        return conv3x3(images, kernel)
-    if _is_depthwise(images, kernel, window_strides, padding, options):
-        stride = window_strides[0]
-        if isinstance(padding, str):
-            padding = lax.padtype_to_pads(
-                images.shape[1:3], kernel.shape[:2], window_strides, padding
-            )
-        return depthwise_conv(images, kernel, stride, padding)
-    if _is_grouped(kernel, options):
-        groups = options.pop("feature_group_count")
-        pairs = zip(jnp.split(images, groups, -1), jnp.split(kernel, groups, -1), strict=True)
-        parts = [conv_general_dilated(*p, window_strides, padding, **options) for p in pairs]
-        return jnp.concatenate(parts, -1)
+    groups = options.get("feature_group_count", 1)
+    if not is_plain() and _is_ordinary(kernel, window_strides, options):
+        stride, size = window_strides[0], kernel.shape[:2]
+        pads = _pads(images, size, window_strides, padding)
+        if groups == 1 and size == (1, 1) and not any(map(any, pads)):
+            if stride == 1 or is_for_cpu():
+                return _product(images[:, ::stride, ::stride], kernel, options.get("precision"))
+        elif is_for_cpu() and images.dtype == kernel.dtype == jnp.float32:
+            convolve = _for_cpu(images, kernel, stride, pads, options)
+            if convolve is not None:
+                return convolve(images, kernel)
+        if is_for_cpu() and 1 < groups <= MAX_GROUPS:
+            options["feature_group_count"] = 1
+            pairs = zip(jnp.split(images, groups, -1), jnp.split(kernel, groups, -1), strict=True)
+            parts = [conv_general_dilated(*p, window_strides, padding, **options) for p in pairs]
+            return jnp.concatenate(parts, -1)
     return lax.conv_general_dilated(images, kernel, window_strides, padding, **options)
 
 
-def _is_pointwise(kernel, window_strides, padding, options) -> bool:
-    return (
-        kernel.shape[:2] == (1, 1)
-        and kernel.ndim == 4
-        and set(window_strides) == {1}
-        and (isinstance(padding, str) or not any(map(any, padding)))
-        and options.get("feature_group_count", 1) == 1
-        and _is_plain(kernel, options)
-    )
-
-
-def _is_winograd(images, kernel, window_strides, padding, options) -> bool:
-    return (
-        kernel.shape[:2] == (3, 3)
-        and kernel.ndim == 4
-        and set(window_strides) == {1}
-        and (padding == "SAME" or [tuple(p) for p in padding] == [(1, 1), (1, 1)])
-        and set(options.get("rhs_dilation") or (1,)) == {1}
-        and options.get("feature_group_count", 1) == 1
-        and _is_plain(kernel, options)
-        and images.dtype == kernel.dtype == jnp.float32
-        and wins(*images.shape[:3], *kernel.shape[2:])
-        and jax.default_backend() == "cpu"
-    )
-
-
-def _is_depthwise(images, kernel, window_strides, padding, options) -> bool:
+def _is_ordinary(kernel, window_strides, options) -> bool:
+    """Tells whether it is of images, laid out as here, with one stride and no dilation."""
+    layout = options["dimension_numbers"]
     return (
         kernel.ndim == 4
-        and kernel.shape[2:] == (1, images.shape[-1])
-        and options.get("feature_group_count", 1) == images.shape[-1] > 1
         and len(set(window_strides)) == 1
-        and (isinstance(padding, str) or min(map(min, padding)) >= 0)
+        and set(options.get("lhs_dilation") or (1,)) == {1}
         and set(options.get("rhs_dilation") or (1,)) == {1}
-        and _is_plain(kernel, options)
-        and images.dtype == kernel.dtype == jnp.float32
-        and jax.default_backend() == "cpu"
+        and lax.conv_dimension_numbers(kernel.shape, kernel.shape, layout)
+        == lax.conv_dimension_numbers(kernel.shape, kernel.shape, LAYOUT)
     )
 
 
-def _is_grouped(kernel, options) -> bool:
-    return (
-        1 < options.get("feature_group_count", 1) <= MAX_GROUPS
-        and kernel.ndim == 4
-        and _is_plain(kernel, options)
-        and jax.default_backend() == "cpu"
-    )
+def _pads(images, size, window_strides, padding) -> tuple[tuple[int, int], tuple[int, int]]:
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(images.shape[1:3], size, window_strides, padding)
+    (above, below), (left, right) = padding
+    return (above, below), (left, right)
 
 
-def _is_plain(kernel, options) -> bool:
-    return set(options.get("lhs_dilation") or (1,)) == {1} and lax.conv_dimension_numbers(
-        kernel.shape, kernel.shape, options["dimension_numbers"]
-    ) == lax.conv_dimension_numbers(kernel.shape, kernel.shape, LAYOUT)
+def _product(images: Array, kernel: Array, precision: lax.PrecisionLike) -> Array:
+    pixels = images.reshape(-1, images.shape[-1])
+    y = jnp.matmul(pixels, kernel[0, 0], precision=precision)
+    return y.reshape(*images.shape[:-1], -1)
+
+
+def _for_cpu(images, kernel, stride, pads, options) -> Callable[[Array, Array], Array] | None:
+    """Returns the way that beats `lax` on a CPU in float32, forward and backward, if one does."""
+    batch, height, width, in_channels = images.shape
+    *size, channels, features = kernel.shape
+    if min(map(min, pads)) < 0:
+        return None
+    if options.get("feature_group_count", 1) > 1:
+        one_each = channels == 1 and features == in_channels
+        return partial(depthwise_conv, stride=stride, padding=pads) if one_each else None
+    same3x3 = (size, stride, pads) == ([3, 3], 1, ((1, 1), (1, 1)))
+    if same3x3 and winograd.wins(batch, height, width, channels, features):
+        return winograd.conv3x3
+    if im2col.wins(batch, height, width, size, stride, channels, features):
+        return partial(im2col.conv, stride=stride, padding=pads)
+    return None
 
 
 def conv_transpose(

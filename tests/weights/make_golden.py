@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jdl
+from jdl.models.references import torch_network
 
 from . import reference
 from .test_parity import NAMES, shapes
@@ -21,7 +22,7 @@ FIXED = {"inception": ((96, 96), (101, 75)), "vit": ((224, 224),), "swin_l": ((2
 def main() -> None:
     golden = json.loads(FILE.read_text()) if FILE.exists() else {}
     for name in sys.argv[1:] or NAMES:
-        model = reference.torch_model(jdl.model_info(name).reference)
+        model = torch_network(jdl.model_info(name).reference)
         state = reference.random_state(shapes(name), reference.GAINS.get(name, reference.HE_GAIN))
         reference.fill(model, reference.by_their_names(name, model, state))
         golden[name] = {}

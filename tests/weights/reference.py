@@ -45,24 +45,6 @@ def random_images(height: int, width: int, channels: int = 3, batch: int = 2) ->
     return np.random.default_rng(height * width).standard_normal(shape, dtype=np.float32)
 
 
-def torch_model(reference: str, **options):
-    """Builds the network that a registry entry names, without weights."""
-    library, name = reference.split(":")
-    declare_operators()
-    if library == "torchvision":
-        import torchvision
-
-        options = {"weights": None, **_INCEPTION} if name in _SLOW else {"weights": None}
-        model = torchvision.models.get_model(name, **options)
-    elif library == "timm":
-        import timm
-
-        model = timm.create_model(name, pretrained=False)
-    else:
-        raise ValueError(f"no reference {reference!r}")
-    return model.eval()
-
-
 def fill(model, state: Mapping[str, np.ndarray]) -> None:
     """Loads weights into a torch network; every name must fit."""
     import torch
@@ -99,21 +81,3 @@ def answer(model, images: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         y = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
     return y.numpy()
-
-
-# Their truncated normals are drawn by SciPy, one by one: minutes.
-_SLOW = ("googlenet", "inception_v3")
-_INCEPTION = {"init_weights": False, "aux_logits": False}
-_declared: list = []
-
-
-def declare_operators() -> None:
-    """Declares two operators whose compiled form the wheel lacks: torchvision asks for them."""
-    import torch
-
-    if _declared:
-        return
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _declared.append(library)

@@ -5,6 +5,7 @@ import pytest
 
 import jdl
 from jdl.errors import UserError
+from jdl.models.references import declare_operators
 from jdl.models.registry import create_model
 from jdl.weights import files, from_names, load_weights, save_weights, to_names
 
@@ -124,7 +125,7 @@ TIMM_CHANNELS = [(3, 1), (3, 2), (3, 4), (3, 6), (3, 13), (1, 3), (4, 1)]
 @pytest.mark.parametrize(("old", "new"), TIMM_CHANNELS)
 def test_first_kernels_are_adapted_as_timm_does(model, old, new):
     torch = pytest.importorskip("torch")
-    reference.declare_operators()
+    declare_operators()
     adapt_input_conv = pytest.importorskip("timm.models._manipulate").adapt_input_conv
     kernel = np.random.RandomState(0).standard_normal((4, old, 3, 3)).astype(np.float32)
     before, after = (model.clone(in_channels=channels) for channels in (old, new))

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 import jdl
+from jdl.models.references import declare_operators
 from jdl.ops.pooling import global_pool
 from jdl.weights import from_names
 
-from . import reference
-
 torch = pytest.importorskip("torch")
-reference.declare_operators()
+declare_operators()
 
 
 @pytest.mark.parametrize("kind", ["avg", "max", "avgmax"])

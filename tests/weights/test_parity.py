@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import jdl
+from jdl.models.references import torch_network
 from jdl.weights import from_names, to_names
 
 from . import reference
@@ -66,7 +67,7 @@ def test_logits_are_the_references(name):
     state = reference.random_state(shapes(name), reference.GAINS.get(name, reference.HE_GAIN))
     theirs = None
     if HAVE_TORCH:
-        theirs = reference.torch_model(jdl.model_info(name).reference)
+        theirs = torch_network(jdl.model_info(name).reference)
         reference.fill(theirs, reference.by_their_names(name, theirs, state))
     variables = from_names(jdl.create_model(name), state)
     del state
@@ -86,7 +87,7 @@ def test_names_and_shapes_are_the_references(name):
     import torch
 
     with torch.device("meta"):
-        model = reference.torch_model(jdl.model_info(name).reference)
+        model = torch_network(jdl.model_info(name).reference)
     theirs = {name: shape for name, shape in reference.shapes_of(model).items()}
     if jdl.model_info(name).reference.startswith("torchvision"):
         assert shapes(name) == theirs
@@ -101,7 +102,7 @@ def test_names_and_shapes_are_the_references(name):
 def test_training_updates_the_statistics_as_torch_does(name):
     import torch
 
-    model = reference.torch_model(jdl.model_info(name).reference)
+    model = torch_network(jdl.model_info(name).reference)
     state = reference.random_state(reference.shapes_of(model))
     reference.fill(model, state)
     images = reference.random_images(65, 64, batch=3)
@@ -129,7 +130,7 @@ def test_torch_loads_our_file(name, tmp_path):
     state = reference.random_state(shapes(name))
     variables = from_names(model, state)
     jdl.save_weights(model, variables, tmp_path / "ours.pth")
-    theirs = reference.torch_model(jdl.model_info(name).reference)
+    theirs = torch_network(jdl.model_info(name).reference)
     theirs.load_state_dict(torch.load(tmp_path / "ours.pth", weights_only=True))
     images = reference.random_images(64, 64)
     expected = reference.answer(theirs, images)

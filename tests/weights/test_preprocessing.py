@@ -9,9 +9,9 @@ import pytest
 
 import jdl
 from jdl.models.preprocessing import PREPROCESSING
+from jdl.models.references import declare_operators
 from jdl.ops.preprocessing import Preprocessing, preprocess
 
-from . import reference
 from .test_parity import NAMES
 
 HAVE_TORCH = all(importlib.util.find_spec(m) for m in ("torch", "torchvision", "timm"))
@@ -52,7 +52,7 @@ def test_every_network_of_torchvision_and_timm_is_known_and_none_else():
 @needs_torch
 @pytest.mark.parametrize("name", references("torchvision"))
 def test_torchvision_says_the_same(name):
-    reference.declare_operators()
+    declare_operators()
     theirs = torchvision_transforms(name)
     ours = PREPROCESSING[f"torchvision:{name}"]
     assert ([ours.resize], [ours.crop]) == (theirs.resize_size, theirs.crop_size)
@@ -66,7 +66,7 @@ def test_torchvision_says_the_same(name):
 @needs_torch
 @pytest.mark.parametrize("name", references("timm"))
 def test_timm_says_the_same(name):
-    reference.declare_operators()
+    declare_operators()
     config, _ = timm_transforms(name)
     _, height, width = config["input_size"]
     assert config["crop_mode"] == "center"
@@ -93,7 +93,7 @@ def photographs():
 def test_pixels_are_torchvisions(name):
     from PIL import Image
 
-    reference.declare_operators()
+    declare_operators()
     import torchvision
 
     transforms = torchvision_transforms(name)
@@ -111,7 +111,7 @@ def test_pixels_are_torchvisions(name):
 def test_pixels_are_timms(name):
     from PIL import Image
 
-    reference.declare_operators()
+    declare_operators()
     _, transforms = timm_transforms(name)
     for x in photographs():
         ours = preprocess(x, PREPROCESSING[f"timm:{name}"])

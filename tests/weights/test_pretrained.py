@@ -9,12 +9,12 @@ import pytest
 import jdl
 from jdl.errors import UserError
 from jdl.models.preprocessing import PREPROCESSING
+from jdl.models.references import declare_operators
 from jdl.ops.preprocessing import Preprocessing
 from jdl.weights import load_pretrained, save_weights, to_names
 from jdl.weights.files import write
 from jdl.weights.pretrained import OTHERS, count_classes
 
-from . import reference
 from .test_dialects import in_the_first_copies
 
 HAVE_TORCH = all(importlib.util.find_spec(m) for m in ("torch", "torchvision", "timm"))
@@ -69,7 +69,7 @@ def test_other_names_tell_of_other_preprocessing(lite, tmp_path):
 @pytest.mark.skipif(not HAVE_TORCH, reason="needs torch, torchvision and timm")
 @pytest.mark.parametrize("name", TIMM)
 def test_timm_says_the_same(name):
-    reference.declare_operators()
+    declare_operators()
     import timm
     import torch
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jdl.errors import UserError
 from jdl.layers.convolution import Conv
+from jdl.layers.dense import Dense
 from jdl.layers.images import check_channels
 from jdl.models.registry import image, register_model
 
@@ -45,7 +46,7 @@ class SelfAttention(nn.Module):
     def __call__(self, x: Tokens, *, train: bool) -> Tokens:
         """Applies equations (1) and (2), and a dense layer over the heads."""
         batch, tokens, width = x.shape
-        qkv = nn.Dense(3 * width, kernel_init=xavier_square, dtype=self.dtype, name="in_proj")(x)
+        qkv = Dense(3 * width, kernel_init=xavier_square, dtype=self.dtype, name="in_proj")(x)
         query, key, value = jnp.unstack(
             qkv.reshape(batch, tokens, 3, self.num_heads, width // self.num_heads), axis=2
         )
@@ -55,7 +56,7 @@ class SelfAttention(nn.Module):
         weights = nn.Dropout(self.dropout_rate, deterministic=not train)(weights)
         x = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
         x = x.reshape(batch, tokens, width)
-        return nn.Dense(width, kernel_init=xavier, dtype=self.dtype, name="out_proj")(x)
+        return Dense(width, kernel_init=xavier, dtype=self.dtype, name="out_proj")(x)
 
 
 class EncoderBlock(nn.Module):
@@ -83,7 +84,7 @@ class EncoderBlock(nn.Module):
     def __call__(self, x: Tokens, *, train: bool) -> Tokens:
         """Applies equation (3)."""
         norm = partial(nn.LayerNorm, epsilon=1e-6, dtype=self.dtype)
-        dense = partial(nn.Dense, kernel_init=xavier, bias_init=tiny, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=xavier, bias_init=tiny, dtype=self.dtype)
         drop = nn.Dropout(self.dropout_rate, deterministic=not train)
         attention = SelfAttention(
             self.num_heads, self.attention_dropout_rate, self.dtype, name="self_attention"
@@ -213,7 +214,7 @@ class VisionTransformer(nn.Module):
         x = x[:, 0] if self.pool == "token" else x[:, 1:].mean(1)
         self.sow("intermediates", "pooled", x)
         # Zeros, as where a network is tuned to new classes (section 3.2).
-        return nn.Dense(
+        return Dense(
             self.num_classes,
             kernel_init=nn.initializers.zeros,
             dtype=self.dtype,

@@ -1,0 +1,77 @@
+"""The networks that the registry's `reference` names, as their libraries build them."""
+
+import importlib
+from typing import Any
+
+from jdl.errors import UserError
+
+
+def torch_network(reference: str) -> Any:
+    """Builds a network of torchvision or timm, with random weights.
+
+    Args:
+        reference: the library and the name there, as "torchvision:resnet50".
+
+    Returns:
+        A `torch.nn.Module`, set to inference.
+
+    Raises:
+        UserError: it is of another library, or the library is not installed.
+    """
+    library, _, theirs = reference.partition(":")
+    if library not in ("torchvision", "timm"):
+        raise UserError(f"{reference!r} is no network of torchvision or timm")
+    declare_operators()
+    module = _import(library)
+    if library == "timm":
+        return module.create_model(theirs, pretrained=False).eval()
+    options = _INCEPTION if theirs in ("googlenet", "inception_v3") else {}
+    return module.models.get_model(theirs, weights=None, **options).eval()
+
+
+def keras_network(name: str, shape: tuple[int, ...]) -> Any:
+    """Builds the network of the same name of `keras.applications`, with random weights.
+
+    Args:
+        name: such as "efficientnet_b0" for EfficientNetB0.
+        shape: height, width and channels of the images.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        UserError: there is none of the name, or Keras is not installed.
+    """
+    applications = _import("keras").applications
+    builders = {key.lower(): key for key in dir(applications) if key[0].isupper()}
+    theirs = builders.get(name.replace("_", ""))
+    if theirs is None:
+        raise UserError(f"keras.applications has no {name}")
+    return getattr(applications, theirs)(weights=None, input_shape=shape)
+
+
+# Their truncated normals are drawn by SciPy, one by one: minutes.
+_INCEPTION = {"init_weights": False, "aux_logits": False}
+_declared: list = []
+
+
+def _import(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError:
+        raise UserError(f"{package} is not installed: pip install {package}") from None
+
+
+def declare_operators() -> None:
+    """Declares two operators whose compiled form some wheels lack: torchvision asks for them.
+
+    Raises:
+        UserError: torch is not installed.
+    """
+    torch = _import("torch")
+    if _declared or hasattr(torch.ops.torchvision, "nms"):
+        return
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
