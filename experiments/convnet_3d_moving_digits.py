@@ -27,7 +27,7 @@ class Config:
     dataset: str = "moving_digits"
     shuffle: bool = False
     features: tuple[int, ...] = (8, 16, 32)
-    epochs: int = 6
+    epochs: int = 3
     batch_size: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2

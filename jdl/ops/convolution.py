@@ -31,9 +31,9 @@ def conv_general_dilated(
     A kernel of one pixel is a product of matrices. Said so, its gradient takes a half to a
     sixth of the time on a CPU, and a tenth where it strides. There, for float32, a kernel for each
     channel goes by `jdl.ops.depthwise`, and others by `jdl.ops.winograd` or `jdl.ops.im2col` where
-    that was measured to win; and groups of channels are convolved one by one, because the gradient
-    of XLA's own grouped convolution takes six to a hundred times as long.
-    `jdl.ops.lowering.plain_lowerings` leaves everything to `lax`.
+    that was measured to win. A convolution of volumes (NDHWC) is one of slices, and groups of
+    channels are convolved one by one, because the gradient of XLA's own grouped convolution takes
+    six to a hundred times as long. `jdl.ops.lowering.plain_lowerings` leaves everything to `lax`.
 
     Args:
         images: NHWC.
@@ -68,7 +68,43 @@ def conv_general_dilated(
             pairs = zip(jnp.split(images, groups, -1), jnp.split(kernel, groups, -1), strict=True)
             parts = [conv_general_dilated(*p, window_strides, padding, **options) for p in pairs]
             return jnp.concatenate(parts, -1)
+    if is_for_cpu() and _is_of_volumes(kernel, window_strides, options):
+        return _convolve_volumes(images, kernel, padding)
     return lax.conv_general_dilated(images, kernel, window_strides, padding, **options)
+
+
+def _is_of_volumes(kernel, window_strides, options) -> bool:
+    """Tells whether it is of NDHWC by DHWIO, with stride 1 and neither dilation nor groups."""
+    return (
+        kernel.ndim == 5
+        and set(window_strides) == {1}
+        and set(options.get("lhs_dilation") or (1,)) == {1}
+        and set(options.get("rhs_dilation") or (1,)) == {1}
+        and options.get("feature_group_count", 1) == 1
+        and lax.conv_dimension_numbers(kernel.shape, kernel.shape, options["dimension_numbers"])
+        == lax.conv_dimension_numbers(kernel.shape, kernel.shape, ("NDHWC", "DHWIO", "NDHWC"))
+    )
+
+
+def _convolve_volumes(
+    volumes: Float[Array, "batch depth height width channels"],
+    kernel: Float[Array, "taps rows columns channels features"],
+    padding: str | Sequence[tuple[int, int]],
+) -> Array:
+    """Convolves slices, the channels of as many neighbours as there are taps side by side.
+
+    On a CPU, forward and both gradients took a half to a third of the time of XLA's convolution of
+    volumes, for videos of 16×32×32 with 1 to 16 channels.
+    """
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(volumes.shape[1:4], kernel.shape[:3], (1, 1, 1), padding)
+    volumes = jnp.pad(volumes, [(0, 0), padding[0], *[(0, 0)] * 3])
+    taps, depth = len(kernel), volumes.shape[1] - len(kernel) + 1
+    beside = jnp.concatenate([volumes[:, i : i + depth] for i in range(taps)], -1)
+    slices = beside.reshape(-1, *beside.shape[2:])
+    flat = jnp.concatenate(list(kernel), 2)
+    y = conv_general_dilated(slices, flat, (1, 1), list(padding[1:]))
+    return y.reshape(-1, depth, *y.shape[1:])
 
 
 def _is_ordinary(kernel, window_strides, options) -> bool:

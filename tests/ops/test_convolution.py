@@ -120,6 +120,26 @@ def test_fast_convolution_is_laxs_forward_and_backward(size, stride, padding, gr
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("padding", ["SAME", "VALID", [(0, 1), (1, 0), (2, 0)]])
+def test_volumes_are_convolved_as_lax_does_forward_and_backward(padding):
+    random = np.random.RandomState(0)
+    x = random.randn(2, 4, 6, 5, 3).astype(np.float32)
+    w = random.randn(3, 3, 2, 3, 4).astype(np.float32)
+    options = {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}
+
+    def value_and_gradients(convolve):
+        def loss(x, w):
+            y = convolve(x, w, (1, 1, 1), padding, **options)
+            return jnp.sin(y).sum(), y
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(x, w)
+
+    found = value_and_gradients(conv_general_dilated)
+    expected = value_and_gradients(jax.lax.conv_general_dilated)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
 def test_few_groups_are_convolved_one_by_one():
     def convolve(channels, groups):
         x, w = jnp.ones((1, 4, 4, channels)), jnp.ones((3, 3, channels // groups, 2 * channels))

@@ -6,6 +6,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jdl.layers.convolution import Conv
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import register_model, video
 
@@ -43,7 +44,7 @@ class ConvNet3D(nn.Module):
         """
         x = videos
         for i, features in enumerate(self.features, 1):
-            x = nn.Conv(features, (3, 3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}")(x)
+            x = Conv(features, (3, 3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}")(x)
             x = nn.relu(BatchNorm(train=train, dtype=self.dtype, name=f"bn{i}")(x))
             self.sow("intermediates", f"relu{i}", x)
             window = (1 if i == 1 else 2, 2, 2)
