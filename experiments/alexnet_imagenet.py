@@ -23,9 +23,10 @@ from jdl import create_model
 from jdl.data.augment import compose, random_flip
 from jdl.data.colours import pca_colours
 from jdl.data.crops import center_crop, random_crop, resize_shorter_side
-from jdl.data.imagenet import MEAN, imagenet_loaders
+from jdl.data.imagenet import imagenet_loaders
 from jdl.launch import run
 from jdl.ops.images import standardize, ten_crop
+from jdl.ops.preprocessing import IMAGENET_MEAN
 from jdl.optim.decay import kernels
 from jdl.tasks.classification import Classification
 from jdl.train import Experiment
@@ -78,7 +79,7 @@ def build(config: Config) -> Experiment:
             num_classes=1000,
             augment=compose(random_flip, pca_colours),
             # The deviation 0.01 of its first weights is made for pixels from 0 to 255.
-            normalize=partial(standardize, mean=MEAN, deviation=(1 / 255,)),
+            normalize=partial(standardize, mean=IMAGENET_MEAN, deviation=(1 / 255,)),
             views=partial(ten_crop, size=config.image_size),
         ),
         train=train,

@@ -6,6 +6,9 @@ the frames of each video come in random order, which is all that a network witho
 
     jdl train convnet_3d_moving_digits
     jdl train convnet_3d_moving_digits --shuffle
+
+Seed 0, two cores of an AMD EPYC (AVX2): 54 s and 47 s. Result: 99.2 % of the 500 test videos, and
+49.4 % with shuffled frames, which still show the line on which a digit moves, but not which way.
 """
 
 import dataclasses

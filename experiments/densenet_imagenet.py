@@ -23,9 +23,10 @@ from jdl import create_model
 from jdl.data.augment import compose, random_flip
 from jdl.data.colours import colour_jitter, pca_colours
 from jdl.data.crops import center_crop, random_resized_crop, resize_shorter_side
-from jdl.data.imagenet import DEVIATION, MEAN, imagenet_loaders
+from jdl.data.imagenet import imagenet_loaders
 from jdl.launch import run
 from jdl.ops.images import standardize
+from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from jdl.tasks.classification import Classification
 from jdl.train import Experiment
 
@@ -75,7 +76,7 @@ def build(config: Config) -> Experiment:
             ),
             num_classes=1000,
             augment=compose(random_flip, jitter, pca_colours),
-            normalize=partial(standardize, mean=MEAN, deviation=DEVIATION),
+            normalize=partial(standardize, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION),
         ),
         train=train,
         validation=validation,

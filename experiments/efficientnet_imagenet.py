@@ -25,10 +25,11 @@ from jdl import create_model
 from jdl.data.augment import random_flip
 from jdl.data.autoaugment import auto_augment
 from jdl.data.crops import center_crop, random_resized_crop, resize_shorter_side
-from jdl.data.imagenet import DEVIATION, MEAN, imagenet_loaders
+from jdl.data.imagenet import imagenet_loaders
 from jdl.launch import run
 from jdl.models.registry import model_info
 from jdl.ops.images import standardize
+from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from jdl.optim.decay import all_but_norms
 from jdl.optim.schedules import with_warmup
 from jdl.tasks.classification import Classification
@@ -100,7 +101,7 @@ def build(config: Config) -> Experiment:
             ),
             num_classes=1000,
             augment=random_flip,
-            normalize=partial(standardize, mean=MEAN, deviation=DEVIATION),
+            normalize=partial(standardize, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION),
             label_smoothing=config.label_smoothing,
             ema=config.ema,
         ),

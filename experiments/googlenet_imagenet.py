@@ -23,9 +23,10 @@ from jdl import create_model
 from jdl.data.augment import compose, random_flip
 from jdl.data.colours import colour_jitter, pca_colours
 from jdl.data.crops import center_crop, random_resized_crop, resize_shorter_side
-from jdl.data.imagenet import MEAN, imagenet_loaders
+from jdl.data.imagenet import imagenet_loaders
 from jdl.launch import run
 from jdl.ops.images import standardize
+from jdl.ops.preprocessing import IMAGENET_MEAN
 from jdl.optim.decay import kernels
 from jdl.tasks.classification import Classification
 from jdl.train import Experiment
@@ -79,7 +80,7 @@ def build(config: Config) -> Experiment:
             num_classes=1000,
             augment=compose(random_flip, howard, pca_colours),
             # As in Caffe: pixels from 0 to 255, for which its local response norms are made.
-            normalize=partial(standardize, mean=MEAN, deviation=(1 / 255,)),
+            normalize=partial(standardize, mean=IMAGENET_MEAN, deviation=(1 / 255,)),
             auxiliary_weight=0.3,
             ema=config.ema,
         ),

@@ -24,10 +24,11 @@ from jdl import create_model
 from jdl.data.augment import compose, random_erasing, random_flip
 from jdl.data.autoaugment import rand_augment
 from jdl.data.crops import center_crop, random_resized_crop, resize_shorter_side
-from jdl.data.imagenet import DEVIATION, MEAN, imagenet_loaders
+from jdl.data.imagenet import imagenet_loaders
 from jdl.data.mixing import mixup_or_cutmix
 from jdl.launch import run
 from jdl.ops.images import standardize
+from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from jdl.optim.decay import kernels
 from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.classification import Classification
@@ -84,7 +85,9 @@ def build(config: Config) -> Experiment:
         seed=config.seed,
         num_workers=config.num_workers,
     )
-    erase = partial(random_erasing, probability=config.erasing, mean=MEAN, deviation=DEVIATION)
+    erase = partial(
+        random_erasing, probability=config.erasing, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION
+    )
     return Experiment(
         task=Classification(
             model=create_model(config.model, dtype=config.dtype),
@@ -98,7 +101,7 @@ def build(config: Config) -> Experiment:
             ),
             num_classes=1000,
             augment=compose(random_flip, erase),
-            normalize=partial(standardize, mean=MEAN, deviation=DEVIATION),
+            normalize=partial(standardize, mean=IMAGENET_MEAN, deviation=IMAGENET_DEVIATION),
             label_smoothing=config.label_smoothing,
             mix=partial(mixup_or_cutmix, mixup_alpha=config.mixup, cutmix_alpha=config.cutmix),
             microbatches=config.microbatches,

@@ -21,9 +21,10 @@ import optax
 from jdl import create_model
 from jdl.data.augment import random_flip
 from jdl.data.crops import center_crop, corner_or_center_crop, resize_shorter_side
-from jdl.data.imagenet import MEAN, imagenet_loaders
+from jdl.data.imagenet import imagenet_loaders
 from jdl.launch import run
 from jdl.ops.images import standardize, ten_crop
+from jdl.ops.preprocessing import IMAGENET_MEAN
 from jdl.optim.constraints import renormalize_filters
 from jdl.tasks.classification import Classification
 from jdl.train import Experiment
@@ -74,7 +75,7 @@ def build(config: Config) -> Experiment:
             num_classes=1000,
             augment=random_flip,
             # Its filters' radius is made for pixels of about −128 to 128.
-            normalize=partial(standardize, mean=MEAN, deviation=(1 / 255,)),
+            normalize=partial(standardize, mean=IMAGENET_MEAN, deviation=(1 / 255,)),
             views=partial(ten_crop, size=config.image_size),
         ),
         train=train,

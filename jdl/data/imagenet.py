@@ -9,11 +9,6 @@ from jdl.data.dataset import load
 from jdl.data.loaders import Loader
 from jdl.data.streaming import Example, GrainLoader, Transform
 
-# Of the training images' red, green and blue, from 0 to 1; everyone's weights want images that are
-# normalised by these.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
-
 
 def imagenet_loaders(
     name: str,

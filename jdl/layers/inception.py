@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from jdl.layers.convolution import Conv
 from jdl.layers.normalization import BatchNorm
+from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 he_init = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
@@ -80,6 +81,5 @@ def from_imagenet_to_unit_range(
         >>> from_imagenet_to_unit_range(white.reshape(1, 1, 1, 3)).round(5).ravel().tolist()
         [1.0, 1.0, 1.0]
     """
-    mean = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
-    deviation = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
+    mean, deviation = np.array([IMAGENET_MEAN, IMAGENET_DEVIATION], np.float32)[:, None, None, None]
     return (images * (deviation / 0.5) + (mean - 0.5) / 0.5).astype(images.dtype)

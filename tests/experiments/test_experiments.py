@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.launch import experiment_files, load_experiment
+from jdl.launch import experiment_files, load_experiment, parse_flags
 from jdl.train import fit
 from jdl.train.options import Options
 
@@ -128,3 +128,16 @@ def test_the_grid_of_compound_scaling_costs_twice_the_base():
         assert min(alpha, beta, gamma) >= 1
         assert abs(alpha * beta**2 * gamma**2 - 2) <= 0.2
     assert scaling.sweep[0] == scaling.Config()
+
+
+def test_every_row_of_the_table_is_a_command_that_works():
+    readme = experiment_files()["zoo_mnist"].parent / "README.md"
+    rows = [line for line in readme.read_text().splitlines() if line.startswith("| `")]
+    commands = [row.split("`")[1].split() for row in rows]
+    assert {(jdl, train) for jdl, train, *_ in commands} == {("jdl", "train")}
+    configs = [parse_flags(load_experiment(name), flags)[0] for _, _, name, *flags in commands]
+    zoo = load_experiment("zoo_mnist")
+    assert {c.model for c in zoo.sweep} == {c.model for c in configs if hasattr(c, "model")}
+    accuracies = [float(row.split("|")[2].strip(" %")) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[0] >= 98.8
