@@ -14,12 +14,14 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from jdl.data.augment import Augmentation, augment_batch
 from jdl.data.mixing import Mixture
-from jdl.ops.images import Images
 from jdl.ops.random import piece_key
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
 from jdl.train.state import AveragedState, TrainState
 from jdl.train.task import Batch
+
+# Images [batch, height, width, channels], or videos or signals with axes of their own.
+Examples = Float[Array, "batch *example"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,11 +86,11 @@ class Classification:
     loss: Callable[[Array, Array], Array] = cross_entropy
     class_names: Sequence[str] = ()
     microbatches: int = 1
-    normalize: Callable[[Images], Images] | None = None
+    normalize: Callable[[Examples], Examples] | None = None
     mix: Mixture | None = None
     auxiliary_weight: float = 0.0
     ema: float | None = None
-    views: Callable[[Images], Float[Array, "views batch rows columns channels"]] | None = None
+    views: Callable[[Examples], Float[Array, "views batch rows columns channels"]] | None = None
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
         """Initialises the network on the batch's shapes."""
@@ -130,7 +132,7 @@ class Classification:
         loss = mean(losses, batch["mask"])
         return loss, (updates, {"loss": loss} | self._accuracies(logits, batch))
 
-    def _normalized(self, images: Images) -> Images:
+    def _normalized(self, images: Examples) -> Examples:
         return images if self.normalize is None else self.normalize(images)
 
     def _targets(self, batch: Batch, label_smoothing: float) -> Float[Array, "batch classes"]:
@@ -150,7 +152,7 @@ class Classification:
         losses = self.loss(logits, self._targets(batch, 0.0))
         return {"loss": mean(losses, batch["mask"])} | self._accuracies(logits, batch)
 
-    def _logits(self, state: TrainState, images: Images) -> Float[Array, "batch classes"]:
+    def _logits(self, state: TrainState, images: Examples) -> Float[Array, "batch classes"]:
         """Logits of images in [0, 1]."""
         variables = state.average if isinstance(state, AveragedState) else state.variables
         return self.model.apply(variables, self._normalized(images)).astype(jnp.float32)
@@ -163,7 +165,7 @@ class Classification:
         """The same of the mean probabilities over all views, where there are views."""
         return self._measure(self._view_logits(state, to_float(batch["image"])), batch)
 
-    def _view_logits(self, state: TrainState, images: Images) -> Float[Array, "batch classes"]:
+    def _view_logits(self, state: TrainState, images: Examples) -> Float[Array, "batch classes"]:
         """Logits, or the logarithm of the probabilities' mean over all views."""
         if self.views is None:
             return self._logits(state, images)
@@ -172,9 +174,7 @@ class Classification:
         return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - np.log(len(logits))
 
     @partial(jax.jit, static_argnums=0)
-    def probabilities(
-        self, state: TrainState, images: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch classes"]:
+    def probabilities(self, state: TrainState, images: Examples) -> Float[Array, "batch classes"]:
         """Class probabilities.
 
         Args:
@@ -186,9 +186,7 @@ class Classification:
         """
         return jax.nn.softmax(self._view_logits(state, images))
 
-    def predict(
-        self, state: TrainState, images: Float[Array, "batch height width channels"]
-    ) -> list[dict[str, float]]:
+    def predict(self, state: TrainState, images: Examples) -> list[dict[str, float]]:
         """The probability of each class, most probable first, for each image in [0, 1]."""
         names = self._names()
         return [
