@@ -7,6 +7,11 @@ early strides through their own arguments, because the digits have 28 pixels, no
 
     jdl train zoo_mnist --model vgg11_bn
     jdl train zoo_mnist --sweep          # all of them, one after another
+
+Seed 0, two cores of an AMD EPYC (AVX2), nothing compiled beforehand: 93 s for VGG, 9 s to 4 min for
+the others. Result: 99.0 % of the 1,000 test digits by VGG, 99.1 % by ResNet in 2 min 21 s; the
+table of all is in experiments/README.md. Convolution is what counts: 3,500 digits teach a
+transformer without it, in the same twenty epochs, 90 %.
 """
 
 import dataclasses

@@ -1,18 +1,17 @@
 """How fast a network is, beside the same network of another library.
 
-Seconds of processor time on one of the two cores of an AMD EPYC (AVX2), the other and at times this
-one being at work for others; float32, 224×224, torch with one thread; pairs in turn, medians:
+Two cores of an AMD EPYC (AVX2) with nothing else to do, float32, 224×224, milliseconds on the wall,
+in turn, medians of 4 to 15 pairs (`jdl bench resnet50 --mode train --batch 8`):
 
-    network, batch, mode                jdl     torch   ratio
-    resnet50, 8, infer                  0.85    0.96    0.89
-    resnet50, 8, train                  3.48    3.22    1.08
-    efficientnet_b0, 8, infer           0.17    0.23    0.75
-    efficientnet_b0, 8, train           0.64    0.99    0.65
-    densenet121, 8, train               3.20    2.55    1.26
-    vit_b_16, 4, train                  5.75    5.54    1.09
+    network, batch, mode                jdl     torch   ratio (least – largest)
+    resnet50, 8, infer                  498     502     1.00 (0.59–1.01)
+    resnet50, 8, train                  1746    1641    1.06 (1.05–1.18)
+    efficientnet_b0, 8, infer           97      134     0.72 (0.67–0.97)
+    efficientnet_b0, 8, train           496     609     0.75 (0.70–1.02)
+    densenet121, 8, train               1845    1429    1.29 (1.25–1.46)
+    vit_b_16, 4, train                  2822    2711    1.05 (1.03–1.12)
 
-`jdl bench NETWORK --mode train --batch 8` measures the time on the wall instead, with all cores,
-which means something only where nothing else runs: torch's threads wait for the slowest.
+Where other work runs, such times mean little: torch's threads wait for the slowest.
 """
 
 import dataclasses
