@@ -1,6 +1,6 @@
 """A 1-D ConvNet on daily prices: will next week be calm or wild, tomorrow up or down.
 
-Paper: LeCun and Bengio, 1995, http://yann.lecun.com/exdb/publis/pdf/lecun-bengio-95a.pdf, on 64
+Paper: LeCun and Bengio, 1995, https://yann.lecun.com/exdb/publis/pdf/lecun-bengio-95a.pdf, on 64
 days of log-returns, ranges and volumes of `stocks`. Days are cut by time, no window reaches into
 another split, and the threshold between calm and wild is the median of the training days. The naïve
 forecast is that next week will be as the last was, or tomorrow as today.

@@ -8,7 +8,7 @@ import flax.struct
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from jdl.tasks.classification import to_float
 from jdl.train.metrics import Mean, Metrics, mean
@@ -23,9 +23,9 @@ class Memory(flax.struct.PyTreeNode):
     """A network, updates made, and for each class an image and the network's answer to it."""
 
     network: TrainState
-    images: Array
-    answers: Array
-    step: Array
+    images: PyTree
+    answers: PyTree
+    step: PyTree
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
