@@ -7,6 +7,16 @@ momentum and a rate of 0.1 with a tenth and a hundredth of it at the end, on dig
     jdl train residual_mnist --depth 56 --shortcut none
     jdl train residual_mnist --sweep                    # all four
     jdl compare residual_mnist --curves residual.png    # their training losses in one figure
+
+Seed 0, two cores of an AMD EPYC (AVX2) that had other work too: 2 to 8 min each. Result after five
+epochs, as loss in training, and accuracy on 1,000 test digits:
+
+                  20 layers       56 layers
+    residual      0.03, 97.3 %    0.42, 85.8 %
+    plain         0.06, 96.8 %    0.96, 65.8 %
+
+The plain network of 56 layers trains worst by far, though it could copy what 20 layers do.
+Shortcuts undo much of that, not all in so short a time: at this rate the deep one starts slowly.
 """
 
 import dataclasses

@@ -56,7 +56,7 @@ def overlay_curves(runs: Sequence[Path], metric: str = "loss") -> "Figure":
 
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    for number, run in enumerate(runs):
+    for number, (run, label) in enumerate(zip(runs, _labels(runs))):
         lines = read_metrics(run)
         for split, width in (("train", 1.6), ("validation", 0.6)):
             points = [
@@ -66,9 +66,10 @@ def overlay_curves(runs: Sequence[Path], metric: str = "loss") -> "Figure":
             ]
             if not points and split == "train":
                 raise UserError(f"{run} has not measured {metric!r} in training")
-            label = _label(run) if split == "train" else None
-            axes.plot(*zip(*points), color=f"C{number}", linewidth=width, label=label)
+            shown = label if split == "train" else None
+            axes.plot(*zip(*points), color=f"C{number}", linewidth=width, label=shown)
     axes.set(xlabel="step", ylabel=metric, title="training thick, validation thin")
+    axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
@@ -94,10 +95,14 @@ def replace_table(text: str, table: str) -> str:
     return "\n".join([*lines[:start], table, *lines[end:]]) + "\n"
 
 
-def _label(run: Path) -> str:
-    record = read_config(run)
-    told = [f"{name} {value}" for name, value in record["told"].items()]
-    return ", ".join(told) or record["experiment"]
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """Says of each run in what its configuration differs from the others'."""
+    records = [read_config(run) for run in runs]
+    names = dict.fromkeys(name for record in records for name in record["config"])
+    values = [{name: record["config"].get(name, "") for name in names} for record in records]
+    varied = [name for name in names if any(v[name] != values[0][name] for v in values)]
+    labels = [", ".join(f"{name} {value[name]}" for name in varied) for value in values]
+    return [label or str(run) for label, run in zip(labels, runs)]
 
 
 def _row(run: Path) -> dict[str, Any]:
