@@ -7,6 +7,24 @@ each costs about twice the base; the best on the validation digits says α, β a
 
     jdl train compound_scaling_mnist --sweep
     jdl compare compound_scaling_mnist
+
+Seed 0, two cores of an AMD EPYC (AVX2) that had other work too: 1 to 2.5 min each, 19 min in all.
+Result, accuracy in percent:
+
+    α    β    γ      validation      test
+    1.0  1.0  1.0        89.2          87.3   the base
+    1.0  1.0  1.4        95.2          95.0
+    1.0  1.2  1.2        96.0          95.6
+    1.0  1.4  1.0        83.8          83.0
+    1.2  1.1  1.2        95.2          95.9
+    1.2  1.2  1.1        94.4          93.8
+    1.4  1.0  1.2        93.8          93.9
+    1.4  1.1  1.1        91.4          93.0
+    1.4  1.2  1.0        56.0          56.7
+    2.0  1.0  1.0        55.8          56.3
+
+At 16 pixels resolution pays most, and least pays depth: deep networks have hardly begun to learn in
+eight epochs. The 500 validation digits cannot tell the three best apart; one seed is no more.
 """
 
 import dataclasses
