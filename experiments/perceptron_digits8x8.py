@@ -6,9 +6,9 @@ changes only where it is wrong. Where classes can be separated by planes, mistak
     jdl train perceptron_digits8x8
 
 Seed 0, two cores of an AMD EPYC (AVX2): 5 s. Result: 95.3 % of the 359 test digits by the largest
-of the ten sums; each perceptron by itself is wrong about 1.6 % of them. The validation accuracy
-still jumps by 2 % between epochs: some classes cannot be separated by a plane, and the rule, which
-has no rate to lower, never comes to rest.
+of the ten sums; each perceptron by itself is wrong about 1.6 % of them. After 50 epochs 0.9 % of
+the answers in training are still wrong, and the validation accuracy still jumps by 2 %: the rule
+has no rate to lower.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The `jdl` command: list, summary, train, evaluate, predict, sample, bench, data, weights."""
+"""The `jdl` command: one function for each of its subcommands, and their arguments."""
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse

@@ -109,7 +109,8 @@ def _row(run: Path) -> dict[str, Any]:
     record = read_config(run)
     last = {line["split"]: line for line in read_metrics(run)} if _measured(run) else {}
     if "run" not in last:
-        raise UserError(f"{run} was not finished: `jdl train {record['experiment']} --resume`")
+        again = f"jdl train {record['experiment']} --name {run.name} --resume"
+        raise UserError(f"{run} was not finished: `{again}` goes on")
     flags = [_flag(name, value) for name, value in record["told"].items() if name != "seed"]
     skipped = ("split", "step", "seconds")
     return {

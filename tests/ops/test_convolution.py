@@ -94,6 +94,7 @@ def test_transposes_the_convolution():
         (1, 1, "SAME", 2),
         (3, 1, "SAME", 2),
         (3, 2, "VALID", 2),
+        (3, 1, "SAME", 4),  # two kernels for each channel
         (3, 1, "SAME", 1),
     ],
 )

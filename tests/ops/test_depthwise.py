@@ -71,19 +71,18 @@ def test_grouped_convolution_goes_this_way_on_a_cpu(stride, padding):
 @pytest.mark.parametrize(
     ("groups", "features", "options"),
     [
-        (5, 10, {}),  # two kernels for each channel
         (1, 5, {}),
         (5, 5, {"rhs_dilation": (2, 2)}),
         (5, 5, {"lhs_dilation": (2, 2)}),
     ],
 )
-def test_other_convolutions_are_laxs(groups, features, options):
+def test_other_convolutions_stay_laxs(groups, features, options):
     x = jnp.ones((1, 8, 8, 5))
     w = jnp.ones((3, 3, 5 // groups, features))
     options = {"feature_group_count": groups, **options}
     found = conv_general_dilated(x, w, (1, 1), [(1, 1)] * 2, **options)
     expected = jax.lax.conv_general_dilated(x, w, (1, 1), [(1, 1)] * 2, **options, **OPTIONS)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_half_precision_stays_laxs():
