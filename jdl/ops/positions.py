@@ -23,8 +23,9 @@ def sinusoids(positions: Int[Array, "*shape"], width: int) -> Float[Array, "*sha
         UserError: an odd width.
 
     Example:
-        >>> sinusoids(jnp.arange(2), 4).round(3).tolist()
-        [[0.0, 1.0, 0.0, 1.0], [0.8410000205039978, 0.5400000214576721, 0.009999999776482582, 1.0]]
+        >>> sinusoids(jnp.array([0, 1]), 4).round(3)
+        Array([[0.   , 1.   , 0.   , 1.   ],
+               [0.841, 0.54 , 0.01 , 1.   ]], dtype=float32)
 
     Source: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.5.
     """

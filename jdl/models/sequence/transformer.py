@@ -17,12 +17,13 @@ from jdl.ops.positions import sinusoids
 
 Sequences = Float[Array, "batch time width"]
 KeysValues = Float[Array, "batch keys two heads size"]
+Cache = Float[Array, "batch length two heads size"]
 Mask = Bool[Array, "#batch 1 #queries keys"]
 Weights = Float[Array, "batch heads queries keys"]
 # Of each decoder layer, the keys and values of the source; and where the source is not padding.
 Memory = tuple[tuple[KeysValues, ...], Bool[Array, "batch source"]]
 # Of each decoder layer, the keys and values of the tokens so far; and how many there are.
-Carry = tuple[tuple[KeysValues, ...], Int[Array, " batch"]]
+Carry = tuple[tuple[Cache, ...], Int[Array, " batch"]]
 
 xavier = nn.initializers.xavier_uniform()
 # Query, key and value are three square matrices above each other: Xavier's bound is that of each.
@@ -159,11 +160,11 @@ class DecoderLayer(nn.Module):
     def step(
         self,
         x: Sequences,
-        cache: KeysValues,
+        cache: Cache,
         position: Int[Array, " batch"],
         memory: KeysValues,
         source: Mask,
-    ) -> tuple[Sequences, Weights, KeysValues]:
+    ) -> tuple[Sequences, Weights, Cache]:
         """Reads one token; returns what `__call__` does, and the cache with the token's in it."""
         batch, length = cache.shape[:2]
         cache = cache.at[jnp.arange(batch), position].set(self.self_attn.keys_values(x)[:, 0])
@@ -192,9 +193,8 @@ class Transformer(nn.Module):
     target and gives the logits (section 3.4); with vocabularies of their own, source and target
     are embedded apart.
 
-    Layers carry the names of `torch.nn.Transformer`. Intermediates: of each layer
-    `encoder.layers.0.output`, `encoder.layers.0.self_attn.weights`, `decoder.layers.0.output`,
-    `decoder.layers.0.self_attn.weights` and `decoder.layers.0.multihead_attn.weights`.
+    Layers carry the names of `torch.nn.Transformer`. Intermediates: `encoder.layers.0.output`,
+    `encoder.layers.0.self_attn.weights`, and so `decoder.layers.0`, with `multihead_attn.weights`.
 
     Attributes:
         vocabulary_size: number of different target tokens.
@@ -283,16 +283,14 @@ class Transformer(nn.Module):
 
     def initial_carry(self, memory: Memory) -> Carry:
         """Returns caches for `max_length` tokens, with nothing in them."""
-        keys_values, mask = memory
+        keys_values, _ = memory
         batch, _, *head = keys_values[0].shape
         cache = jnp.zeros((batch, self.max_length, *head), keys_values[0].dtype)
         return (cache,) * self.num_layers, jnp.zeros((batch,), jnp.int32)
 
     def step(
         self, memory: Memory, carry: Carry, tokens: Int[Array, " batch"]
-    ) -> tuple[
-        Float[Array, "batch vocabulary"], Carry, Float[Array, "batch source"]
-    ]:
+    ) -> tuple[Float[Array, "batch vocabulary"], Carry, Float[Array, "batch source"]]:
         """Predicts the token after one more token.
 
         Args:
@@ -327,13 +325,14 @@ PAIR = (*tokens(64), jax.ShapeDtypeStruct((1,), jnp.int32), *tokens(64))
 
 @register_model(example=PAIR, paper=PAPER, params=63_082_496)
 def transformer_base(**overrides) -> Transformer:
-    """The Transformer of Table 3, with the 37,000 tokens of English and German.
+    """The base of Table 3, with the 37,000 tokens of English and German.
 
     Example:
         >>> model = transformer_base(num_layers=1)
-        >>> source, length, inputs = jnp.zeros((2, 5), int), jnp.array([5, 3]), jnp.zeros((2, 4), int)
-        >>> key = jax.random.key(0)
-        >>> jax.eval_shape(lambda: model.init_with_output(key, source, length, inputs))[0].shape
+        >>> source, inputs = jnp.zeros((2, 5), int), jnp.ones((2, 4), int)
+        >>> forward = lambda k: model.init_with_output(k, source, jnp.array([5, 3]), inputs)
+        >>> logits, _ = jax.eval_shape(forward, jax.random.key(0))
+        >>> logits.shape
         (2, 4, 37000)
     """
     return Transformer(**overrides)
