@@ -31,8 +31,7 @@ def sinusoids(positions: Int[Array, "*shape"], width: int) -> Float[Array, "*sha
     """
     if width % 2:
         raise UserError(f"sines and cosines go in pairs: a width of {width} is odd")
-    frequencies = 10_000.0 ** (-np.arange(0, width, 2) / width)
-    frequencies = frequencies.astype(np.float32).reshape((1,) * positions.ndim + (-1,))
-    angles = positions[..., None] * frequencies
+    frequencies = jnp.asarray(10_000.0 ** (-np.arange(0, width, 2) / width), jnp.float32)
+    angles = positions[..., None] * frequencies.reshape((1,) * positions.ndim + (-1,))
     pairs = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)
     return pairs.reshape(*positions.shape, width)

@@ -126,7 +126,7 @@ def dropped(model, *arguments, **options):
     keep = partial(model.apply, **options, capture_intermediates=True, mutable="intermediates")
     _, seen = jax.jit(keep)(*arguments)
     outputs = flatten_dict(seen["intermediates"])
-    return {path[:-2]: found for path, found in outputs.items() if "drop" in path[-2].lower()}
+    return {path[:-2]: found for path, found in outputs.items() if "drop" in str(path).lower()}
 
 
 def test_embeddings_are_scaled_and_begin_at_unit_variance():
