@@ -11,20 +11,21 @@ from jdl.data.vocabulary import Vocabulary
 LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz'")
 
 # Without their stress, as published error rates are counted.
-PHONEMES = Vocabulary(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W "
-    "Y Z ZH".split()
-)
+_ARPABET = """
+AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW
+B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH
+"""
+PHONEMES = Vocabulary(_ARPABET.split())
 
 
 def pronunciations(lines: str) -> list[tuple[str, ...]]:
-    """Reads the pronunciations of a word, without stress; those that then are the same, once.
+    r"""Reads the pronunciations of a word, without stress; those that then are the same, once.
 
     Args:
         lines: one pronunciation each, phonemes with spaces in between.
 
     Example:
-        >>> pronunciations("R EH1 K ER0 D\\nR AH0 K AO1 R D\\nR EH0 K ER0 D")
+        >>> pronunciations("R EH1 K ER0 D\nR AH0 K AO1 R D\nR EH0 K ER0 D")
         [('R', 'EH', 'K', 'ER', 'D'), ('R', 'AH', 'K', 'AO', 'R', 'D')]
     """
     bare = (tuple(re.sub(r"\d", "", line).split()) for line in lines.splitlines())
@@ -40,7 +41,7 @@ def pronunciation_loader(
     boundaries: Sequence[int] = (5, 6, 7, 8, 9, 10, 12, 15, 28),
     seed: int = 0,
 ) -> BucketLoader:
-    """Returns batches of words ("source") and pronunciations ("target").
+    r"""Returns batches of words ("source") and pronunciations ("target").
 
     Args:
         words: spellings.
@@ -52,7 +53,7 @@ def pronunciation_loader(
         seed: of the order.
 
     Example:
-        >>> loader = pronunciation_loader(["a"], ["AH0\\nEY1"], 1, boundaries=[2])
+        >>> loader = pronunciation_loader(["a"], ["AH0\nEY1"], 1, boundaries=[2])
         >>> next(loader.eval_batches())["references_length"].tolist()
         [[1, 1]]
     """

@@ -1,7 +1,7 @@
 """Transduction: one sequence is turned into another."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
