@@ -18,12 +18,12 @@ class Config:
     """Every field is a flag with this name."""
 
     model: Literal["tcn", "lstm"] = "tcn"
-    length: int = 400
+    length: int = 200
     num_examples: int = 20_000
-    steps: int = 1000
+    steps: int = 2000
     batch_size: int = 32
     learning_rate: float = 4e-3
-    num_blocks: int = 7
+    num_blocks: int = 6
     features: int = 27
     kernel_size: int = 6
     hidden_size: int = 128
@@ -53,7 +53,7 @@ def build(config: Config) -> Experiment:
         validation=InMemoryLoader(validation, 100),
         test=InMemoryLoader(test, 100),
         num_steps=config.steps,
-        evaluate_every=100,
+        evaluate_every=200,
         seed=config.seed,
         monitor="loss",
     )
