@@ -20,7 +20,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 _CONV1D = ("c_attn", "c_fc", "c_proj")
@@ -115,7 +114,7 @@ def cut_layers(leaves: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], A
 
 def stack_layers(
     leaves: Mapping[tuple[str, ...], np.ndarray],
-    expected: Mapping[tuple[str, ...], jax.ShapeDtypeStruct],
+    expected: Mapping[tuple[str, ...], Any],
 ) -> dict[tuple[str, ...], np.ndarray]:
     """Undoes `cut_layers`.
 
