@@ -45,9 +45,7 @@ def build(config: Config) -> Experiment:
     return Experiment(
         task=Regression(
             model=models[config.model](),
-            optimizer=optax.chain(
-                optax.clip_by_global_norm(1.0), optax.adam(config.learning_rate)
-            ),
+            optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(config.learning_rate)),
         ),
         train=InMemoryLoader(train, config.batch_size, seed=config.seed),
         validation=InMemoryLoader(validation, 100),

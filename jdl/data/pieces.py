@@ -1,48 +1,49 @@
-"""Words in pieces: a vocabulary by byte-pair encoding, which several languages may share."""
+"""Texts as sequences of pieces that end, for models that turn one sequence into another."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+import numpy as np
+from numpy.typing import ArrayLike
 
-from jdl.data.vocabulary import Vocabulary
-
-UNKNOWN, SPACE = "\ufffd", "▁"
+from jdl.data.text import BytePairTokenizer
+from jdl.data.vocabulary import END, Vocabulary
 
 
 class Pieces(Vocabulary):
-    """Pieces of text, numbered from 1; 0 ends a text, and pads it.
-
-    The most frequent pair of neighbouring pieces is made one, beginning with characters, until
-    there are enough. A space belongs to the piece after it, so that pieces joined are the text. A
-    character that the texts never have is "\ufffd".
+    """A vocabulary of byte pairs: a text's tokens, numbered from 1; 0 ends a text, and pads it.
 
     Args:
-        texts: to learn the pieces from.
-        size: how many ids there will be, the end's included.
+        tokenizer: what cuts texts; several languages may share one.
 
     Example:
-        >>> pieces = Pieces(["low lower lowest", "new newer newest"], size=20)
-        >>> pieces.cut("lower newest")
-        ['▁low', 'er', '▁new', 'est']
-        >>> pieces.join(pieces.decode(pieces.encode(pieces.cut("lower newest"))))
-        'lower newest'
-
-    Source: Sennrich et al., 2016, https://arxiv.org/abs/1508.07909, section 3.2.
+        >>> pieces = Pieces(BytePairTokenizer("low lower lowest " * 9, vocabulary_size=260))
+        >>> ids = pieces.encode("low lower")
+        >>> pieces.decode([*ids, 0, 0]), pieces.text([*ids, 0, 0])
+        (['low', ' lowe', 'r'], 'low lower')
     """
 
-    def __init__(self, texts: Iterable[str], size: int):
-        self._tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.BpeTrainer(
-            vocab_size=size - 1, special_tokens=[UNKNOWN], show_progress=False
-        )
-        self._tokenizer.train_from_iterator(texts, trainer)
-        super().__init__(self._tokenizer.get_vocab())
+    def __init__(self, tokenizer: BytePairTokenizer):
+        self.tokenizer = tokenizer
 
-    def cut(self, text: str) -> list[str]:
-        """Returns the pieces of a text."""
-        return self._tokenizer.encode(text).tokens
+    @property
+    def size(self) -> int:
+        """How many ids there are, the end's included."""
+        return self.tokenizer.vocabulary_size + 1
 
-    def join(self, pieces: Iterable[str]) -> str:
-        """Returns the text of pieces."""
-        return "".join(pieces).replace(SPACE, " ").strip()
+    def encode(self, sequence: Sequence[str]) -> np.ndarray:
+        """Returns the ids of a text's pieces, int32 [pieces], without an end."""
+        return self.tokenizer.encode("".join(sequence)) + 1
+
+    def decode(self, ids: ArrayLike) -> list[str]:
+        """Returns the pieces of ids up to the first end; a part of a character is `�`."""
+        return [self.tokenizer.decode([i]) for i in _before_end(ids)]
+
+    def text(self, ids: ArrayLike) -> str:
+        """Returns the text of ids up to the first end."""
+        return self.tokenizer.decode(_before_end(ids))
+
+
+def _before_end(ids: ArrayLike) -> np.ndarray:
+    ids = np.asarray(ids, np.int64)
+    ends = np.flatnonzero(ids == END)
+    return ids[: ends[0] if len(ends) else None] - 1

@@ -16,20 +16,22 @@ from jdl.train.state import AveragedState
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Translation(Transduction):
-    """A transduction of text, which is cut into pieces and joined again.
+    """A transduction of texts in pieces.
 
     What is read at the end of a run is the whole of `sentences` as the beam translates them, and
     the corpus BLEU of it as sacrebleu computes it (13a, mixed case).
 
     Args:
-        pieces: of both languages.
-        sentences: text, and its translation by people.
+        source: the source's pieces.
+        target: the target's, which may be the same.
+        sentences: texts, and their translations by people.
 
     Source: Papineni et al., 2002, https://aclanthology.org/P02-1040; Post, 2018,
     https://arxiv.org/abs/1804.08771.
     """
 
-    pieces: Pieces | None = None
+    source: Pieces
+    target: Pieces
     sentences: Sequence[tuple[str, str]] = ()
 
     def translate(self, state: AveragedState, texts: Sequence[str], rows: int = 64) -> list[str]:
@@ -46,7 +48,7 @@ class Translation(Transduction):
         Raises:
             UserError: a text is empty.
         """
-        encoded = [self.source.encode(self.pieces.cut(text)) for text in texts]
+        encoded = [self.source.encode(text) for text in texts]
         if not all(len(ids) for ids in encoded):
             raise UserError("there is nothing to translate in an empty text")
         source = pad_sequences(encoded)
@@ -58,7 +60,7 @@ class Translation(Transduction):
             index = np.minimum(np.arange(start, start + rows), len(texts) - 1)
             tokens, _ = search(state.average, source[index], length[index])
             found.extend(np.asarray(tokens[:, 0]))
-        return [self.pieces.join(self.target.decode(ids)) for ids in found[: len(texts)]]
+        return [self.target.text(ids) for ids in found[: len(texts)]]
 
     def texts(self, state: AveragedState, key: Key[Array, ""]) -> dict[str, str]:
         """The sentences' BLEU, and each with its two translations."""
@@ -68,6 +70,8 @@ class Translation(Transduction):
         found = self.translate(state, sources)
         metric = sacrebleu.BLEU()
         score = metric.corpus_score(found, [references])
-        shown = "\n".join(f"\n{s}\n  people: {r}\n  model:  {t}"
-                          for s, r, t in zip(sources, references, found))  # fmt: skip
-        return {"translations": f"{score}\n{metric.get_signature()}\n{shown}\n"}
+        shown = (
+            f"\n{source}\n  people: {reference}\n  model:  {translation}\n"
+            for source, reference, translation in zip(sources, references, found)
+        )
+        return {"translations": f"{score}\n{metric.get_signature()}\n{''.join(shown)}"}

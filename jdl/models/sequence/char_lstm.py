@@ -36,9 +36,7 @@ class RecurrentLanguageModel(nn.Module):
     def setup(self) -> None:
         """Builds the layers."""
         self.encoder = nn.Embed(self.vocabulary_size, self.embedding_size, dtype=self.dtype)
-        self.rnn = LSTM(
-            self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype
-        )
+        self.rnn = LSTM(self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
         self.decoder = nn.Dense(self.vocabulary_size, dtype=self.dtype)
 
