@@ -74,6 +74,8 @@ PARAMETERS = {
     "swin_l": 196_532_476,
     "swin_s": 49_606_258,
     "swin_t": 28_288_354,
+    "signal_lstm": 67_713,
+    "tcn": 96_001,
     "transformer_base": 63_082_496,
     "transformer_big": 214_245_376,
     "unet": 31_030_658,
