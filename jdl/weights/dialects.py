@@ -14,9 +14,11 @@ import numpy as np
 Dialect = Sequence[tuple[str, str]]
 
 # Counters and constants that torch stores and that no computation here needs; and the auxiliary
-# heads of the Inception networks, which are there for training only.
+# heads of the Inception networks, which are there for training only. GPT's causal mask goes by the
+# name of a bias, and its head is the embedding.
 IGNORED = re.compile(
     r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$|^(aux[12]|AuxLogits)\."
+    r"|^h\.\d+\.attn\.(masked_)?bias$|^lm_head\.weight$"
 )
 
 PART = re.compile(r"(.+)\[(\d)\]")
@@ -161,6 +163,8 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
     "SwinTransformer": (_SWIN, _SWIN_AUTHORS),
     # torchvision's published files, of the days when names could have dots.
     "DenseNet": (((r"\.(norm|conv)\.([12])\.", r".\1\2."),),),
+    # Hugging Face, with a head.
+    "GPT": (((r"^transformer\.", ""),),),
     "MobileNetV2": (_TIMM_MOBILENET_V2,),
     "EfficientNet": (
         _TIMM_EFFICIENTNET,
