@@ -10,6 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from jdl.errors import UserError
 from jdl.ops import cudnn
 from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 
@@ -20,7 +21,7 @@ input_init = nn.initializers.variance_scaling(
 orthogonal_init = nn.initializers.orthogonal()
 
 Sequences = Float[Array, "batch time features"]
-Lengths = Int[Array, " batch"]
+Lengths = Int[Array, " sequences"]
 State = Float[Array, "batch layers hidden"]
 Carry = PyTree  # a State for each of hidden and cell
 
@@ -49,6 +50,17 @@ def forget_one_init(key, shape, dtype=jnp.float32) -> Array:
     """
     quarter = shape[0] // 4
     return jnp.zeros(shape, dtype).at[quarter : 2 * quarter].set(1)
+
+
+def _check(lengths: Lengths | None, batch: int, time: int) -> None:
+    if lengths is None:
+        return
+    if len(lengths) != batch:
+        raise UserError(f"a batch of {batch} sequences needs as many lengths, not {len(lengths)}")
+    if not isinstance(lengths, jax.core.Tracer) and not bool(
+        ((lengths >= 0) & (lengths <= time)).all()
+    ):
+        raise UserError(f"lengths must lie in 0..{time}, the steps there are: {lengths.tolist()}")
 
 
 class _Stack(nn.Module):
@@ -105,8 +117,13 @@ class _Stack(nn.Module):
 
         Returns:
             The hidden states of the last layer at all steps, and the carry after the last step.
+
+        Raises:
+            UserError: there is not one length for each sequence, or one is not within the steps
+                (which compiled code cannot check).
         """
         batch, time, _ = inputs.shape
+        _check(lengths, batch, time)
         carry = self.initial_carry(batch) if carry is None else carry
         states = carry if self.states > 1 else (carry,)
         mask = None

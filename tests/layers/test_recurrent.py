@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jdl.errors import UserError
 from jdl.layers.recurrent import GRU, LSTM, RNN
 from tests.layers.golden_recurrent import (
     CASES,
@@ -155,3 +156,17 @@ def test_half_precision_computes_in_half_and_keeps_float32_states():
         outputs, carry = jax.jit(layer.apply)(variables, jnp.ones((1, 2, 3)))
         assert outputs.dtype == jnp.bfloat16
         assert {leaf.dtype for leaf in jax.tree.leaves(carry)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([3], "a batch of 2 sequences needs as many lengths, not 1"),
+        ([3, 6], "lengths must lie in 0..5"),
+    ],
+)
+def test_lengths_beyond_the_batch_are_refused(lengths, message):
+    layer, x = RNN(4), jnp.ones((2, 5, 3))
+    variables = layer.init(jax.random.key(0), x)
+    with pytest.raises(UserError, match=message):
+        layer.apply(variables, x, lengths=jnp.array(lengths))
