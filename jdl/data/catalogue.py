@@ -13,6 +13,7 @@ from jdl.errors import UserError, unknown
 
 EMBEDDED = {
     "bible_en": "jdl.data.builders.bible_en:BibleEnglish",
+    "cmudict": "jdl.data.builders.cmudict:CMUDict",
     "digit_scenes": "jdl.data.builders.digit_scenes:DigitScenes",
     "digits8x8": "jdl.data.builders.digits8x8:Digits8x8",
     "mnist5k": "jdl.data.builders.mnist5k:MNIST5k",

@@ -1,21 +1,27 @@
-"""Recurrent layers whose parameters are torch's."""
+"""Stacks of recurrent layers whose parameters are torch's."""
+
+from collections.abc import Callable
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PyTree
 
-from jdl.ops.recurrent import lstm
+from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 
-# Weights are laid out as torch's: [4 · out, in], the gates i, f, g, o one after another.
+# Weights are laid out as torch's: [gates · out, in], the gates one after another.
 input_init = nn.initializers.variance_scaling(
     1.0, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
 )
 orthogonal_init = nn.initializers.orthogonal()
 
-Carry = tuple[Float[Array, "batch layers hidden"], Float[Array, "batch layers hidden"]]
+Sequences = Float[Array, "batch time features"]
+Lengths = Int[Array, " batch"]
+State = Float[Array, "batch layers hidden"]
+Carry = PyTree  # a State for each of hidden and cell
 
 
 def recurrent_init(key, shape, dtype=jnp.float32) -> Array:
@@ -44,18 +50,161 @@ def forget_one_init(key, shape, dtype=jnp.float32) -> Array:
     return jnp.zeros(shape, dtype).at[quarter : 2 * quarter].set(1)
 
 
-class LSTM(nn.Module):
-    """A stack of long short-term memories, as torch's LSTM.
+class _Stack(nn.Module):
+    """What RNN, LSTM and GRU share: layers, directions, lengths, dropout, residual connections.
 
     Each layer's input projection is one product over all steps; only the recurrent one runs step
-    by step (`jdl.ops.recurrent.lstm`). Parameters are torch's: `weight_ih_l0`, `weight_hh_l0`,
-    `bias_ih_l0`, `bias_hh_l0`, `weight_ih_l1`, ..., in torch's layout.
+    by step (`jdl.ops.recurrent`). Parameters are torch's, in torch's layout: `weight_ih_l0`,
+    `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_ih_l0_reverse`, ..., `weight_ih_l1`, ...
 
     Attributes:
-        hidden_size: numbers in the state of each layer.
+        hidden_size: numbers in the state of each layer and direction.
         num_layers: layers, each fed with the outputs of the one below.
+        bidirectional: a second network in each layer reads from the end, and its outputs stand
+            beside the first one's.
         dropout: rate between the layers.
+        residual: from the second layer on, add a layer's inputs to its outputs.
+        second_bias: as torch, give the recurrent side a bias of its own where the input side's is
+            enough. The GRU's candidate has its own in any case.
         dtype: of the products; cells, gates and parameters stay float32.
+    """
+
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    residual: bool = False
+    second_bias: bool = True
+    dtype: DTypeLike | None = None
+
+    # Of each cell: gates, parts of its state, and how its biases begin.
+    gates = 1
+    states = 1
+    bias_init = staticmethod(nn.initializers.zeros)
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Sequences,
+        carry: Carry | None = None,
+        *,
+        lengths: Lengths | None = None,
+        train: bool = False,
+    ) -> tuple[Float[Array, "batch time outputs"], Carry]:
+        """Reads sequences.
+
+        Args:
+            inputs: one vector per step.
+            carry: states of all layers to start from, [batch, layers · directions, hidden], a
+                layer's directions one after the other; an LSTM's is (hidden, cell). Zeros when not
+                given.
+            lengths: steps that are there; those after them neither change the state nor give
+                anything but zeros. All are there when not given.
+            train: apply dropout between the layers.
+
+        Returns:
+            The hidden states of the last layer at all steps, and the carry after the last step.
+        """
+        batch, time, _ = inputs.shape
+        carry = self.initial_carry(batch) if carry is None else carry
+        states = carry if self.states > 1 else (carry,)
+        mask = None
+        if lengths is not None:
+            mask = (jnp.arange(time)[:, None] < lengths[None]).astype(jnp.float32)
+        x = inputs.swapaxes(0, 1)
+        lasts = []
+        for layer in range(self.num_layers):
+            if layer:
+                x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            outputs = []
+            for reverse in (False, True)[: self.directions]:
+                place = layer * self.directions + reverse
+                output, *others = self._layer(
+                    f"l{layer}{'_reverse' * reverse}",
+                    x,
+                    tuple(state[:, place] for state in states),
+                    mask,
+                    reverse,
+                )
+                last = output[0 if reverse else -1]
+                lasts.append((last.astype(jnp.float32), *others))
+                outputs.append(output)
+            y = jnp.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
+            if mask is not None:
+                y = y * mask[..., None].astype(y.dtype)
+            x = x + y if self.residual and layer else y
+        states = tuple(jnp.stack(parts, axis=1) for parts in zip(*lasts, strict=True))
+        return x.swapaxes(0, 1), states if self.states > 1 else states[0]
+
+    @property
+    def directions(self) -> int:
+        """One, or two."""
+        return 2 if self.bidirectional else 1
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        """Returns the carry before the first step: zeros, batch first."""
+        shape = (batch_size, self.num_layers * self.directions, self.hidden_size)
+        zeros = tuple(jnp.zeros(shape) for _ in range(self.states))
+        return zeros if self.states > 1 else zeros[0]
+
+    def _layer(self, name: str, x: Array, states: tuple, mask: Array | None, reverse: bool):
+        gates = self.gates * self.hidden_size
+        weight_ih = self.param(f"weight_ih_{name}", input_init, (gates, x.shape[-1]))
+        weight_hh = self.param(f"weight_hh_{name}", recurrent_init, (gates, self.hidden_size))
+        bias, recurrent_bias = self._biases(name)
+        x, weight_ih, weight_hh, hidden, bias, recurrent_bias = promote_dtype(
+            x, weight_ih, weight_hh, states[0], bias, recurrent_bias, dtype=self.dtype
+        )
+        # One product of two matrices: XLA's CPU compiler is slow on the gradient of a batched one.
+        inputs = x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias[None, :]
+        inputs = inputs.reshape(*x.shape[:2], gates)
+        return self._run(
+            name, inputs, weight_hh, recurrent_bias, (hidden, *states[1:]), mask, reverse
+        )
+
+    def _biases(self, name: str) -> tuple[Array, Array | None]:
+        """Returns what is added to the input side, and what to the recurrent side."""
+        gates = self.gates * self.hidden_size
+        bias = self.param(f"bias_ih_{name}", self.bias_init, (gates,))
+        if self.second_bias:
+            bias += self.param(f"bias_hh_{name}", nn.initializers.zeros, (gates,))
+        return bias, None
+
+    def _run(self, name, inputs, weight, bias, states, mask, reverse) -> tuple[Array, ...]:
+        """Runs the cell; returns its outputs, and the last of what else its state holds."""
+        raise NotImplementedError
+
+
+class RNN(_Stack):
+    """A stack of vanilla recurrent networks, as torch's RNN.
+
+    The attributes of all stacks, and:
+
+    Attributes:
+        activation: φ of `jdl.ops.recurrent.elman`.
+
+    Example:
+        >>> layer = RNN(hidden_size=8, bidirectional=True)
+        >>> forward = lambda: layer.init_with_output(jax.random.key(0), jnp.zeros((4, 5, 3)))
+        >>> (outputs, hidden), _ = jax.eval_shape(forward)
+        >>> outputs.shape, hidden.shape
+        ((4, 5, 16), (4, 2, 8))
+    """
+
+    activation: Callable[[Array], Array] = jnp.tanh
+
+    def _run(self, name, inputs, weight, bias, states, mask, reverse):
+        run = (inputs, weight, states[0], mask)
+        return (elman(*run, activation=self.activation, reverse=reverse),)
+
+
+class LSTM(_Stack):
+    """A stack of long short-term memories, as torch's LSTM.
+
+    The attributes of all stacks, and:
+
+    Attributes:
+        peepholes: the gates see the cell, through `peephole_l0` [3, hidden] (i, f, o).
 
     Example:
         >>> layer = LSTM(hidden_size=8, num_layers=2)
@@ -65,54 +214,51 @@ class LSTM(nn.Module):
         ((4, 5, 8), (4, 2, 8))
     """
 
-    hidden_size: int
-    num_layers: int = 1
-    dropout: float = 0.0
-    dtype: DTypeLike | None = None
+    peepholes: bool = False
+    gates = 4
+    states = 2
+    bias_init = staticmethod(forget_one_init)
 
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, "batch time features"],
-        carry: Carry | None = None,
-        *,
-        train: bool = False,
-    ) -> tuple[Float[Array, "batch time hidden"], Carry]:
-        """Reads sequences.
+    def _run(self, name, inputs, weight, bias, states, mask, reverse):
+        if not self.peepholes:
+            return lstm(inputs, weight, *states, mask, reverse=reverse)
+        shape = (3, self.hidden_size)
+        peepholes = self.param(f"peephole_{name}", nn.initializers.zeros, shape)
+        # These gates read the float32 cell, and are computed in float32.
+        inputs, weight, hidden = (a.astype(jnp.float32) for a in (inputs, weight, states[0]))
+        return peephole_lstm(inputs, weight, peepholes, hidden, states[1], mask, reverse=reverse)
 
-        Args:
-            inputs: one vector per step.
-            carry: hidden states and cells of all layers to start from; zeros when not given.
-            train: apply dropout between the layers.
 
-        Returns:
-            The hidden states of the last layer at all steps, and the carry after the last step.
-        """
-        hiddens, cells = self.initial_carry(inputs.shape[0]) if carry is None else carry
-        x = inputs.swapaxes(0, 1)
-        lasts = []
-        for layer in range(self.num_layers):
-            if layer:
-                x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x, cell = self._layer(layer, x, hiddens[:, layer], cells[:, layer])
-            lasts.append((x[-1].astype(jnp.float32), cell))
-        hidden, cell = (jnp.stack(states, axis=1) for states in zip(*lasts, strict=True))
-        return x.swapaxes(0, 1), (hidden, cell)
+class GRU(_Stack):
+    """A stack of gated recurrent units, as torch's GRU or as the paper's.
 
-    def initial_carry(self, batch_size: int) -> Carry:
-        """Returns the carry before the first step: zeros, batch first."""
-        shape = (batch_size, self.num_layers, self.hidden_size)
-        return jnp.zeros(shape), jnp.zeros(shape)
+    The attributes of all stacks, and:
 
-    def _layer(self, layer: int, x: Array, hidden: Array, cell: Array) -> tuple[Array, Array]:
-        gates = 4 * self.hidden_size
-        weight_ih = self.param(f"weight_ih_l{layer}", input_init, (gates, x.shape[-1]))
-        weight_hh = self.param(f"weight_hh_l{layer}", recurrent_init, (gates, self.hidden_size))
-        bias_ih = self.param(f"bias_ih_l{layer}", forget_one_init, (gates,))
-        bias_hh = self.param(f"bias_hh_l{layer}", nn.initializers.zeros, (gates,))
-        x, weight_ih, weight_hh, hidden, bias = promote_dtype(
-            x, weight_ih, weight_hh, hidden, bias_ih + bias_hh, dtype=self.dtype
-        )
-        # One product of two matrices: XLA's CPU compiler is slow on the gradient of a batched one.
-        inputs = x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias[None, :]
-        return lstm(inputs.reshape(*x.shape[:2], gates), weight_hh, hidden, cell)
+    Attributes:
+        reset: the reset gate works on W h ("after", torch and cuDNN) or on h ("before", Cho et al.,
+            2014).
+
+    Example:
+        >>> layer = GRU(hidden_size=8, num_layers=2)
+        >>> forward = lambda: layer.init_with_output(jax.random.key(0), jnp.zeros((4, 5, 3)))
+        >>> (outputs, hidden), _ = jax.eval_shape(forward)
+        >>> outputs.shape, hidden.shape
+        ((4, 5, 8), (4, 2, 8))
+    """
+
+    reset: Literal["after", "before"] = "after"
+    gates = 3
+
+    def _biases(self, name):
+        size = self.hidden_size
+        bias = self.param(f"bias_ih_{name}", self.bias_init, (3 * size,))
+        # The candidate's is not the input side's: the reset gate may come in between.
+        shape = (3 * size if self.second_bias else size,)
+        second = self.param(f"bias_hh_{name}", nn.initializers.zeros, shape)
+        if self.second_bias:
+            bias = bias.at[: 2 * size].add(second[: 2 * size])
+        return bias, second[-size:]
+
+    def _run(self, name, inputs, weight, bias, states, mask, reverse):
+        run = (inputs, weight, bias, states[0], mask)
+        return (gru(*run, reset_after=self.reset == "after", reverse=reverse),)

@@ -98,6 +98,16 @@ def tokens(length: int) -> Example:
     return (jax.ShapeDtypeStruct((1, length), jnp.int32),)
 
 
+def lengths() -> Example:
+    """Returns the example of an input that says how long each sequence is.
+
+    Example:
+        >>> (tokens(64) + lengths())[1]
+        ShapeDtypeStruct(shape=(1,), dtype=int32)
+    """
+    return (jax.ShapeDtypeStruct((1,), jnp.int32),)
+
+
 def vector(size: int) -> Example:
     """Returns the example of a model that takes one vector per example, such as a latent code.
 

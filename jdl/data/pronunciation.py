@@ -1,0 +1,80 @@
+"""Spellings and their pronunciations as examples of a transduction."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from jdl.data.sequences import BucketLoader, pad_sequences
+from jdl.data.vocabulary import Vocabulary
+
+LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz'")
+
+# Without their stress, as published error rates are counted.
+_ARPABET = """
+AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW
+B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH
+"""
+PHONEMES = Vocabulary(_ARPABET.split())
+
+
+def pronunciations(lines: str) -> list[tuple[str, ...]]:
+    r"""Reads the pronunciations of a word, without stress; those that then are the same, once.
+
+    Args:
+        lines: one pronunciation each, phonemes with spaces in between.
+
+    Example:
+        >>> pronunciations("R EH1 K ER0 D\nR AH0 K AO1 R D\nR EH0 K ER0 D")
+        [('R', 'EH', 'K', 'ER', 'D'), ('R', 'AH', 'K', 'AO', 'R', 'D')]
+    """
+    bare = (tuple(re.sub(r"\d", "", line).split()) for line in lines.splitlines())
+    return list(dict.fromkeys(bare))
+
+
+def pronunciation_loader(
+    words: Iterable[str],
+    lines: Iterable[str],
+    batch_size: int,
+    *,
+    every: bool = False,
+    boundaries: Sequence[int] = (5, 6, 7, 8, 9, 10, 12, 15, 28),
+    seed: int = 0,
+) -> BucketLoader:
+    r"""Returns batches of words ("source") and pronunciations ("target").
+
+    Args:
+        words: spellings.
+        lines: of each word, as `pronunciations` reads them.
+        batch_size: words in a batch.
+        every: each pronunciation is an example of its own, to train on; otherwise each word is, its
+            first pronunciation the target and all of them its "references".
+        boundaries: padded lengths.
+        seed: of the order.
+
+    Example:
+        >>> loader = pronunciation_loader(["a"], ["AH0\nEY1"], 1, boundaries=[2])
+        >>> next(loader.eval_batches())["references_length"].tolist()
+        [[1, 1]]
+    """
+    several = [pronunciations(text) for text in lines]
+    encoded = [[PHONEMES.encode(each) for each in one] for one in several]
+    sources = [LETTERS.encode(word) for word in words]
+    options = {"boundaries": boundaries, "seed": seed}
+    if every:
+        pairs = [(s, t) for s, targets in zip(sources, encoded) for t in targets]
+        source, target = zip(*pairs)
+        return BucketLoader({"source": source, "target": target}, batch_size, **options)
+    most = max(map(len, encoded))
+    longest = max(len(t) for targets in encoded for t in targets)
+    references = np.zeros((len(encoded), most, longest), np.int32)
+    lengths = np.zeros((len(encoded), most), np.int32)
+    for i, targets in enumerate(encoded):
+        references[i, : len(targets)] = pad_sequences(targets, longest)
+        lengths[i, : len(targets)] = [len(target) for target in targets]
+    return BucketLoader(
+        {"source": sources, "target": [targets[0] for targets in encoded]},
+        batch_size,
+        arrays={"references": references, "references_length": lengths},
+        **options,
+    )

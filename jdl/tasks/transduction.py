@@ -1,0 +1,320 @@
+"""Transduction: one sequence is turned into another."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jdl.data.sequences import pad_sequences
+from jdl.data.vocabulary import END, Vocabulary
+from jdl.errors import UserError
+from jdl.ops.edit_distance import edit_distance, length_before
+from jdl.ops.random import per_example_keys, piece_key
+from jdl.ops.search import Coverage, beam_search, greedy_search, repeat_rows
+from jdl.train.gradients import mean_gradients
+from jdl.train.metrics import Mean, Metrics, mean
+from jdl.train.state import AveragedState
+from jdl.train.task import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Transduction:
+    """The mean negative log-likelihood of each target token given the source and those before it.
+
+        q = (1 − α)·onehot(y) + α/V                                                 (1)
+        L = −(1/T) Σₜ Σ_v qₜ log p(v | y₁ … yₜ₋₁, x)                                 (2)
+
+    the end counting as a token. What is measured is an average of the weights (`AveragedState`): by
+    (2) with α = 0, and by what a search finds, greedy in validation and a beam in the test:
+
+        sequence error = the share of outputs that equal none of their references   (3)
+        token error = Σ edits to the nearest reference / Σ that reference's length  (4)
+
+    In grapheme-to-phoneme conversion these are the word and the phoneme error rate (WER, PER).
+
+    A batch has "source" [batch, s] and "target" [batch, t], with "source_length" and
+    "target_length"; and where there are several right answers, "references" [batch, r, t] with
+    "references_length" [batch, r], 0 where there are fewer. Sequences are numbered from 1; 0 ends
+    and pads them.
+
+    With scheduled sampling, the decoder is fed its own draws instead of the target, each with
+    probability ε(n) at update n; it then runs step by step in training too.
+
+    Args:
+        model: has `encode`, `initial_carry` and `step`, as `jdl.models.sequence.seq2seq.Seq2Seq`.
+        optimizer: an optax transformation.
+        source: the symbols of the source.
+        target: the symbols of the target.
+        max_length: of what a search writes.
+        separator: between the symbols of a written target.
+        label_smoothing: α.
+        ema: the share of the average that an update keeps.
+        width: of the beam.
+        length_penalty: of the beam, as in `jdl.ops.search.beam_search`.
+        coverage_penalty: of the beam; it needs a model that gives its attention.
+        scheduled_sampling: ε; without it the target is always fed ("teacher forcing").
+
+    Source: (3) and (4): Yao and Zweig, 2015, https://arxiv.org/abs/1506.00196; scheduled sampling:
+    Bengio et al., 2015, https://arxiv.org/abs/1506.03099.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    source: Vocabulary
+    target: Vocabulary
+    max_length: int
+    separator: str = " "
+    label_smoothing: float = 0.1
+    ema: float = 0.999
+    width: int = 5
+    length_penalty: float = 0.0
+    coverage_penalty: float = 0.0
+    scheduled_sampling: optax.Schedule | None = None
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> AveragedState:
+        """Initialises the network on the batch's shapes."""
+        inputs, _, _ = _shifted(batch)
+        variables = self.model.init(key, batch["source"], batch["source_length"], inputs)
+        return AveragedState.create(variables, self.optimizer)
+
+    def train_step(
+        self, state: AveragedState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[AveragedState, Metrics]:
+        """One update."""
+        loss = partial(self._loss, state.step)
+        gradients, _, metrics = mean_gradients(loss, state.params, state.model_state, batch, key)
+        return state.apply(gradients, self.optimizer).averaged(self.ema), metrics
+
+    def _loss(self, step, params, model_state, batch: Batch, key: Key[Array, ""]):
+        inputs, targets, mask = _shifted(batch)
+        dropout_key, draw_key = jax.random.split(key)
+        variables = {"params": params, **model_state}
+        random = {"dropout": piece_key(dropout_key, batch["row"])}
+        if self.scheduled_sampling is None:
+            source = batch["source"], batch["source_length"]
+            logits = self.model.apply(variables, *source, inputs, train=True, rngs=random)
+        else:
+            share = self.scheduled_sampling(step)
+            logits = self._own_draws(variables, batch, inputs, share, draw_key, random)
+        logits = logits.astype(jnp.float32)
+        q = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), self.label_smoothing)
+        loss = mean(optax.softmax_cross_entropy(logits, q), mask)
+        right = mean(logits.argmax(-1) == targets, mask)
+        return loss, (model_state, {"loss": loss, "accuracy": right})
+
+    def _own_draws(self, variables, batch, inputs, share, key, random) -> Array:
+        """Logits where some of the inputs are drawn from the step before."""
+        apply = partial(self.model.apply, variables)
+        source = batch["source"], batch["source_length"]
+        memory = apply(*source, train=True, rngs=random, method="encode")
+        keys = per_example_keys(key, batch["row"])
+
+        def step(state, here):
+            carry, drawn = state
+            given, time = here
+            moment = jax.vmap(jax.random.fold_in, (0, None))(keys, time)
+            own = jax.vmap(lambda k: jax.random.bernoulli(k, share))(moment) & (time > 0)
+            fed = jnp.where(own, drawn, given)
+            logits, carry, _ = apply(memory, carry, fed, method="step")
+            drawn = jax.vmap(lambda k, row: jax.random.categorical(jax.random.fold_in(k, 1), row))(
+                moment, jax.lax.stop_gradient(logits.astype(jnp.float32))
+            )
+            return (carry, drawn.astype(given.dtype)), logits
+
+        start = apply(memory, method="initial_carry"), inputs[:, 0]
+        _, logits = jax.lax.scan(step, start, (inputs.T, jnp.arange(inputs.shape[1])))
+        return logits.swapaxes(0, 1)
+
+    def eval_step(self, state: AveragedState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+        """The loss, and what greedy search gets wrong."""
+        inputs, targets, mask = _shifted(batch)
+        source = batch["source"], batch["source_length"]
+        logits = self.model.apply(state.average, *source, inputs).astype(jnp.float32)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        tokens, _ = self._greedy(state.average, *source)
+        return {"loss": mean(losses, mask), **_errors(tokens, batch)}
+
+    def test_step(self, state: AveragedState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+        """The same with the best sequence of a beam."""
+        tokens, _ = self._beam(state.average, batch["source"], batch["source_length"])
+        return self.eval_step(state, batch, key) | _errors(tokens[:, 0], batch)
+
+    def _greedy(self, variables: PyTree, source, source_length) -> tuple[Array, Array | None]:
+        """Searches; returns the tokens, and where they looked, [batch, time, source]."""
+        apply = partial(self.model.apply, variables)
+        memory = apply(source, source_length, method="encode")
+        first = jnp.full(source.shape[:1], END, jnp.int32)
+        carry = apply(memory, method="initial_carry")
+        tokens = greedy_search(
+            lambda carry, last: apply(memory, carry, last, method="step")[:2],
+            carry,
+            first,
+            end=END,
+            length=self.max_length,
+        )
+
+        def look(carry, last):
+            _, carry, attention = apply(memory, carry, last, method="step")
+            return carry, attention
+
+        inputs = jnp.concatenate([first[:, None], tokens[:, :-1]], axis=1)
+        attention = jax.lax.scan(look, carry, inputs.T)[1]
+        return tokens, None if attention is None else attention.swapaxes(0, 1)
+
+    def _beam(self, variables: PyTree, source, source_length) -> tuple[Array, Array]:
+        apply = partial(self.model.apply, variables)
+        memory = apply(source, source_length, method="encode")
+        memories = repeat_rows(memory, self.width)
+
+        def step(state, last):
+            carry, _ = state
+            logits, carry, attention = apply(memories, carry, last, method="step")
+            return logits, (carry, attention if self.coverage_penalty else ())
+
+        there = jnp.arange(source.shape[1])[None] < source_length[:, None]
+        unseen: Any = jnp.zeros(source.shape) if self.coverage_penalty else ()
+        return beam_search(
+            step,
+            (apply(memory, method="initial_carry"), unseen),
+            jnp.full(source.shape[:1], END, jnp.int32),
+            end=END,
+            length=self.max_length,
+            width=self.width,
+            length_penalty=self.length_penalty,
+            coverage=Coverage(self.coverage_penalty, lambda carry: carry[1], there)
+            if self.coverage_penalty
+            else None,
+        )
+
+    def transduce(
+        self, state: AveragedState, sources: Sequence[Sequence[str]]
+    ) -> list[list[tuple[str, float]]]:
+        """Turns sequences of symbols into others.
+
+        Args:
+            state: of this task.
+            sources: symbols of each, such as the letters of a word.
+
+        Returns:
+            Of each source the sequences of the beam, best first, with their probabilities.
+
+        Raises:
+            UserError: a source is empty, or has a symbol that is not in the vocabulary.
+        """
+        if not all(len(source) for source in sources):
+            raise UserError("there is nothing to read in an empty sequence")
+        encoded = [self.source.encode(source) for source in sources]
+        lengths = np.array([len(ids) for ids in encoded], np.int32)
+        tokens, scores = jax.jit(self._beam)(state.average, pad_sequences(encoded), lengths)
+        return [
+            [
+                (self.separator.join(self.target.decode(ids)), float(np.exp(score)))
+                for ids, score in zip(row, row_scores)
+                if np.isfinite(score)
+            ]
+            for row, row_scores in zip(np.asarray(tokens), np.asarray(scores))
+        ]
+
+    def figures(
+        self, state: AveragedState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
+        """Where the decoder looked as it wrote each symbol, if it has attention."""
+        source = batch["source"], batch["source_length"]
+        tokens, attention = jax.jit(self._greedy)(state.average, *source)
+        if attention is None:
+            return {}
+        tokens, attention = np.asarray(tokens), np.asarray(attention)
+        # Long sequences have most to show.
+        rows = np.argsort(-np.asarray(batch["source_length"]), kind="stable")[:8]
+        return {
+            "alignments": alignment_figure(
+                [
+                    (
+                        self.source.decode(batch["source"][i]),
+                        self.target.decode(tokens[i]),
+                        attention[i],
+                    )
+                    for i in rows
+                ]
+            )
+        }
+
+
+def _shifted(batch: Batch) -> tuple[Array, Array, Array]:
+    """Returns the decoder's inputs, what it has to say after each, and which of it counts."""
+    target, length = batch["target"], batch["target_length"]
+    place = jnp.arange(target.shape[1] + 1)[None]
+    targets = jnp.pad(target, ((0, 0), (0, 1)), constant_values=END)
+    targets = jnp.where(place < length[:, None], targets, END)
+    inputs = jnp.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=END)
+    there = (place <= length[:, None]).astype(jnp.float32)
+    return inputs, targets, there * batch["mask"][:, None]
+
+
+def _errors(tokens: Int[Array, "batch steps"], batch: Batch) -> Metrics:
+    """Compares what was written with the nearest reference, by (3) and (4)."""
+    references, lengths = batch["target"][:, None], batch["target_length"][:, None]
+    if "references" in batch:
+        references, lengths = batch["references"], batch["references_length"]
+    shape = *references.shape[:2], tokens.shape[1]
+    edits = edit_distance(
+        jnp.broadcast_to(tokens[:, None], shape),
+        jnp.broadcast_to(length_before(tokens, END)[:, None], shape[:2]),
+        references,
+        lengths,
+    )
+    # Where there is no reference, none is nearest.
+    edits = jnp.where((lengths == 0) & (jnp.arange(shape[1])[None] > 0), 10**6, edits)
+    nearest = edits.argmin(-1)[:, None]
+    edits, lengths = (jnp.take_along_axis(a, nearest, 1)[:, 0] for a in (edits, lengths))
+    mask = batch["mask"]
+    return {
+        "sequence_error": mean(edits > 0, mask),
+        "token_error": Mean((edits * mask).sum(), (lengths * mask).sum()),
+    }
+
+
+def alignment_figure(
+    examples: Sequence[tuple[Sequence[str], Sequence[str], Float[np.ndarray, "time source"]]],
+    columns: int = 4,
+) -> "Figure":
+    """Draws how much each symbol that was written looked at each that was read.
+
+    Args:
+        examples: the source's symbols, the target's, and the weights of attention, which may go on
+            after both.
+        columns: pictures side by side.
+
+    Returns:
+        The figure: sources along the top, targets down the side.
+
+    Example:
+        >>> figure = alignment_figure([("ab", ["A", "B"], np.eye(3))])
+        >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        ['a', 'b']
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-len(examples) // columns)
+    tallest = max(len(target) for _, target, _ in examples)
+    figure = Figure(figsize=(3.2 * columns, (0.6 + 0.22 * (tallest + 1)) * rows))
+    for place, (source, target, weights) in enumerate(examples, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        # The last row is the end's.
+        axes.imshow(weights[: len(target) + 1, : len(source)], cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(source)), source)
+        axes.set_yticks(range(len(target) + 1), [*target, "∎"])
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0, labelsize=8)
+    figure.tight_layout()
+    return figure
