@@ -9,6 +9,7 @@ Seed 0, two cores of an AMD EPYC (AVX2).
 """
 
 import dataclasses
+import sys
 
 import numpy as np
 import optax
@@ -17,11 +18,14 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.masking import most_frequent_next
 from jdl.data.sentence_pairs import MASK, sentence_pairs, train_wordpiece
-from jdl.launch import run
+from jdl.errors import UserError
+from jdl.launch import find_run, open_run, run, train
 from jdl.optim.adam import bert_adam
 from jdl.optim.schedules import with_warmup
 from jdl.tasks.masked_language_model import MaskedLanguageModel
 from jdl.train import Experiment
+from jdl.train.loop import restore
+from jdl.train.options import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +56,7 @@ def build(config: Config) -> Experiment:
     # The vocabulary is the training split's.
     tokenizer = train_wordpiece(chapters["train"], config.vocabulary_size)
     verses = {split: encode(tokenizer, texts) for split, texts in chapters.items()}
-    train = sentence_pairs(verses["train"], config.length, passes=8, seed=config.seed)
+    pairs = sentence_pairs(verses["train"], config.length, passes=8, seed=config.seed)
     decay = optax.linear_schedule(config.learning_rate, 0.0, config.steps)
     return Experiment(
         task=MaskedLanguageModel(
@@ -75,7 +79,7 @@ def build(config: Config) -> Experiment:
                 MASK,
             ),
         ),
-        train=InMemoryLoader(train, config.batch_size, seed=config.seed),
+        train=InMemoryLoader(pairs, config.batch_size, seed=config.seed),
         validation=InMemoryLoader(sentence_pairs(verses["validation"], config.length), 256),
         test=InMemoryLoader(sentence_pairs(verses["test"], config.length), 256),
         num_steps=config.steps,
@@ -91,6 +95,25 @@ def encode(tokenizer, chapters):
         [verse.ids for verse in tokenizer.encode_batch(chapter.splitlines()) if verse.ids]
         for chapter in chapters
     ]
+
+
+def pretrained_bert(run_name: str):
+    """Restores the best checkpoint of a run of this experiment, trained first if there is none.
+
+    Args:
+        run_name: as `jdl evaluate` takes it; "bert_bible" for the latest.
+
+    Returns:
+        The run's task, which has the tokenizer and the network, and the parameters of its BERT.
+    """
+    try:
+        folder = find_run(run_name)
+    except UserError:
+        print("BERT is pretrained first", flush=True)
+        folder = train(sys.modules[__name__], Config(), Options())
+    experiment, _ = open_run(folder)
+    executor, state, _ = restore(experiment, folder)
+    return experiment.task, executor.local(state).params["bert"]
 
 
 if __name__ == "__main__":

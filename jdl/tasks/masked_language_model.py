@@ -167,7 +167,10 @@ class MaskedLanguageModel:
 
     def _passage(self, tokens: np.ndarray, guessed: dict[int, int]) -> list[tuple[str, str]]:
         """Words of a text with their colours: black, or green and red where one was hidden."""
-        name = self.tokenizer.id_to_token
+
+        def name(token: int) -> str:
+            return self.tokenizer.id_to_token(token) or "[UNK]"
+
         words = []
         for place, token in enumerate(tokens.tolist()):
             if place not in guessed:

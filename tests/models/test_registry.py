@@ -34,6 +34,8 @@ PARAMETERS = {
     "bert_base_classifier": 109_483_778,
     "bert_base_pretraining": 110_106_428,
     "bert_large": 335_141_888,
+    "captioner": 6_567_836,
+    "captioner_attention": 3_430_301,
     "char_lstm": 1_232_705,
     "dcgan_discriminator": 2_765_568,
     "dcgan_generator": 3_576_704,
