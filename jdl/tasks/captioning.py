@@ -123,10 +123,10 @@ class Captioning(Transduction):
         self, state: AveragedState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":
         """Pictures with their sentences; and where the network looked at each word, if it does."""
-        pictures = to_float(batch["source"][:12])
+        shown = to_float(batch["source"][:12])
         write = jax.jit(partial(self._greedy, state.average))
-        tokens, attention = jax.device_get(write(pictures, batch["source_length"][:12]))
-        pictures = np.asarray(pictures)
+        tokens, attention = jax.device_get(write(shown, batch["source_length"][:12]))
+        pictures = np.asarray(shown)
         truths = [self.target.decode(ids) for ids in np.asarray(batch["target"][:12])]
         found = [self.target.decode(ids) for ids in tokens]
         drawn = {"captions": _captioned(pictures, found, truths)}

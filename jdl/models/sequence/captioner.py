@@ -40,7 +40,7 @@ class Encoder(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, images: Images) -> Float[Array, "batch rows columns channels"]:
+    def __call__(self, images: Images) -> Float[Array, "batch rows columns features"]:
         """Returns a grid of what is seen where."""
         if images.shape[1:] != (SIZE, SIZE, 3):
             shape = "x".join(map(str, images.shape[1:]))
