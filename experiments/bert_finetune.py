@@ -49,9 +49,9 @@ class Config:
     """Draw the weights anew."""
     verses: int = 2000
     """With labels, from the training split; 0 for all."""
-    epochs: int = 10
+    epochs: int = 6
     batch_size: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     dropout: float = 0.1
     seed: int = 0
 
@@ -59,7 +59,7 @@ class Config:
 sweep = [
     Config(learning_rate=rate, from_scratch=scratch)
     for scratch in (False, True)
-    for rate in (2e-4, 5e-4, 1e-3)
+    for rate in (3e-4, 1e-3)
 ]
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jdl.data.sequences import pad_sequences
 from jdl.errors import UserError
 from jdl.models.registry import create_model
 
@@ -89,15 +90,17 @@ class SentenceEncoder:
         """Computes the vector (1) of each sentence.
 
         Args:
-            sentences: any number; of a long one, the first `max_length` tokens are read, and a
+            sentences: one or more; of a long one, the first `max_length` tokens are read, and a
                 warning says so.
 
         Returns:
             Unit vectors: the product of two is the cosine of their angle.
 
         Raises:
-            UserError: a sentence is empty.
+            UserError: there is none, or one is empty.
         """
+        if not sentences:
+            raise UserError("there is no sentence")
         for number, sentence in enumerate(sentences, start=1):
             if not sentence.strip():
                 raise UserError(f"sentence {number} of {len(sentences)} is empty")
@@ -113,21 +116,17 @@ class SentenceEncoder:
             ids = [each[:-1][: self.max_length - 1] + each[-1:] for each in ids]
         # Sentences of like length go together, in batches of few shapes.
         order = np.argsort([len(each) for each in ids], kind="stable")
-        vectors = np.zeros((len(ids), 0), np.float32)
+        vectors = []
         for start in range(0, len(ids), BATCH):
             rows = order[start : start + BATCH]
-            length = min(max(16, _power_of_two(len(ids[rows[-1]]))), self.max_length)
-            tokens = np.zeros((_power_of_two(len(rows)), length), np.int32)
-            # What fills the batch reads its first token, and is not looked at.
-            mask = np.arange(length)[None] < np.ones((len(tokens), 1), int)
-            for i, row in enumerate(rows):
-                tokens[i, : len(ids[row])] = ids[row]
-                mask[i, : len(ids[row])] = True
-            found = np.asarray(self._embed(self.variables, jnp.asarray(tokens), jnp.asarray(mask)))
-            if not vectors.size:
-                vectors = np.zeros((len(ids), found.shape[1]), np.float32)
-            vectors[rows] = found[: len(rows)]
-        return vectors
+            # Some again, up to a power of two.
+            filled = [ids[row] for row in np.resize(rows, _power_of_two(len(rows)))]
+            length = min(max(16, _power_of_two(len(filled[len(rows) - 1]))), self.max_length)
+            mask = np.arange(length)[None] < np.array([[len(each)] for each in filled])
+            tokens = jnp.asarray(pad_sequences(filled, length))
+            found = self._embed(self.variables, tokens, jnp.asarray(mask))
+            vectors.append(np.asarray(found)[: len(rows)])
+        return np.concatenate(vectors)[np.argsort(order)]
 
     def rank(self, query: str, sentences: Sequence[str]) -> list[tuple[str, float]]:
         """Orders sentences by how near they are to one.

@@ -54,5 +54,5 @@ def kernels_and_embeddings(params: PyTree) -> PyTree:
         {'norm': {'scale': False}, 'word': {'embedding': True}}
     """
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key not in ("bias", "scale"), params
+        lambda path, _: not path[-1].key.endswith(("bias", "scale")), params
     )

@@ -230,18 +230,9 @@ class BERTForPreTraining(Sizes):
         dense = partial(Dense, kernel_init=kernel_init, dtype=self.dtype)
         x = gelu(dense(self.width, name="cls.predictions.transform.dense")(x))
         x = norm(dtype=self.dtype, name="cls.predictions.transform.LayerNorm")(x)
-        x = Bias(name="cls.predictions")(bert.words.attend(x))
-        return x, dense(2, name="cls.seq_relationship")(pooled)
-
-
-class Bias(nn.Module):
-    """Adds a number to each along the last axis."""
-
-    @nn.compact
-    def __call__(self, x: Sequences) -> Sequences:
-        """Returns x + b."""
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        return x + bias.astype(x.dtype)[None, None]
+        x = bert.words.attend(x)
+        bias = self.param("cls.predictions.bias", nn.initializers.zeros, (x.shape[-1],))
+        return x + bias.astype(x.dtype)[None, None], dense(2, name="cls.seq_relationship")(pooled)
 
 
 class BERTForSequenceClassification(Sizes):
@@ -286,14 +277,10 @@ def _check(ids: Array, count: int, kind: str) -> None:
 
 
 PAPER = "Devlin et al., 2019, https://arxiv.org/abs/1810.04805"
+UNCASED = "transformers:bert-base-uncased"
 
 
-@register_model(
-    example=tokens(512),
-    paper=PAPER,
-    reference="transformers:bert-base-uncased",
-    params=109_482_240,
-)
+@register_model(example=tokens(512), paper=PAPER, reference=UNCASED, params=109_482_240)
 def bert_base(**overrides) -> BERT:
     """BERT-Base: 12 layers of 768, without the heads of its pretraining.
 
@@ -324,12 +311,7 @@ def bert_large(**overrides) -> BERT:
     return BERT(**{"width": 1024, "num_layers": 24, "num_heads": 16, **overrides})
 
 
-@register_model(
-    example=tokens(512),
-    paper=PAPER,
-    reference="transformers:bert-base-uncased",
-    params=110_106_428,
-)
+@register_model(example=tokens(512), paper=PAPER, reference=UNCASED, params=110_106_428)
 def bert_base_pretraining(**overrides) -> BERTForPreTraining:
     """BERT-Base with the heads of its pretraining: masked words, next sentence.
 
@@ -344,12 +326,7 @@ def bert_base_pretraining(**overrides) -> BERTForPreTraining:
     return BERTForPreTraining(**overrides)
 
 
-@register_model(
-    example=tokens(512),
-    paper=PAPER,
-    reference="transformers:bert-base-uncased",
-    params=109_483_778,
-)
+@register_model(example=tokens(512), paper=PAPER, reference=UNCASED, params=109_483_778)
 def bert_base_classifier(num_classes: int = 2, **overrides) -> BERTForSequenceClassification:
     """BERT-Base with a classifier of texts, for fine-tuning.
 
