@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -134,6 +135,9 @@ def make_parser() -> argparse.ArgumentParser:
     _names(sampling, "run", _RUN, _runs)
     sampling.add_argument("--count", type=int, default=None, help="64 images, or 1 text")
     sampling.add_argument("--seed", type=int, default=0)
+    sampling.add_argument("--temperature", type=float, help="of texts; else the experiment's")
+    sampling.add_argument("--top-k", type=int, help="draw texts from so many tokens at each step")
+    sampling.add_argument("--top-p", type=float, help="or from those that reach this probability")
     sampling.add_argument("--output", type=Path, default=None, help="PNG to write images to")
 
     timing = add("bench", bench_model, "Time a network beside the same of another library.")
@@ -342,8 +346,13 @@ def sample(known: argparse.Namespace) -> None:
         raise UserError(f"{folder} is not generative; {type(task).__name__} is its task")
     if known.count is not None and known.count < 1:
         raise UserError(f"--count must be at least 1, not {known.count}")
-    state = _restore(experiment, folder)
     texts = hasattr(task, "tokenizer")
+    options = {name: getattr(known, name) for name in ("temperature", "top_k", "top_p")}
+    told = {name: value for name, value in options.items() if value is not None}
+    if told and not texts:
+        raise UserError(f"--{', --'.join(told).replace('_', '-')}: {folder} draws no texts")
+    task = dataclasses.replace(task, **told)
+    state = _restore(experiment, folder)
     drawn = task.sample(state, jax.random.key(known.seed), known.count or (1 if texts else 64))
     if texts:
         print("\n\n---\n\n".join(drawn))

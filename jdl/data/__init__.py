@@ -11,11 +11,12 @@ from jdl.data.prefetch import prefetch_to_device
 from jdl.data.preparation import is_prepared, prepare
 from jdl.data.sequences import BucketLoader, length_buckets, pad_sequences
 from jdl.data.streaming import GrainLoader
-from jdl.data.text import CharacterTokenizer, TokenWindowLoader
+from jdl.data.text import BytePairTokenizer, CharacterTokenizer, TokenWindowLoader
 
 __all__ = [
     "BatchIterator",
     "BucketLoader",
+    "BytePairTokenizer",
     "CharacterTokenizer",
     "Dataset",
     "GrainLoader",

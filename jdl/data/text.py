@@ -1,4 +1,4 @@
-"""Characters as integers, and windows of a text as batches."""
+"""Characters, and frequent sequences of them, as integers; windows of a text as batches."""
 
 import functools
 from collections.abc import Iterator
@@ -67,9 +67,13 @@ class CharacterTokenizer:
             UserError: an id is outside the vocabulary.
         """
         ids = np.asarray(ids, np.int64)
-        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocabulary_size):
-            raise UserError(f"ids must lie in 0..{self.vocabulary_size - 1}")
+        _check_ids(ids, self.vocabulary_size)
         return self._codes[ids].tobytes().decode("utf-32-le", "surrogatepass")
+
+    @property
+    def token_lengths(self) -> np.ndarray:
+        """Characters in each token: one, int32 [vocabulary]."""
+        return np.ones(self.vocabulary_size, np.int32)
 
     def to_dict(self) -> dict[str, str]:
         """Returns what JSON can keep."""
@@ -79,6 +83,104 @@ class CharacterTokenizer:
     def from_dict(cls, state: dict[str, str]) -> "CharacterTokenizer":
         """Returns the tokenizer that `to_dict` wrote."""
         return cls(state["characters"])
+
+
+class BytePairTokenizer:
+    """Byte-pair encoding: the most frequent pair of neighbours becomes a token, again and again.
+
+    It begins from the 256 bytes, so that no character is unknown, and merges within words only
+    (GPT-2's rules). The work is done by Hugging Face's `tokenizers`.
+
+    Args:
+        text: to learn the merges from: of the training split only.
+        vocabulary_size: tokens to have at most; at least the 256 bytes.
+
+    Raises:
+        UserError: an empty text, or fewer tokens than bytes.
+
+    Example:
+        >>> tokenizer = BytePairTokenizer("low lower lowest " * 9, vocabulary_size=260)
+        >>> ids = tokenizer.encode("slow")
+        >>> [tokenizer.decode([i]) for i in ids], tokenizer.decode(ids)
+        (['s', 'low'], 'slow')
+        >>> tokenizer.token_lengths[ids]
+        array([1, 3], dtype=int32)
+
+    Source: Sennrich et al., 2016, https://arxiv.org/abs/1508.07909; on bytes: Radford et al., 2019,
+    section 2.2.
+    """
+
+    def __init__(self, text: str, vocabulary_size: int):
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        if not text:
+            raise UserError("a tokenizer needs a text with at least one character")
+        if vocabulary_size < 256:
+            raise UserError(f"a vocabulary of {vocabulary_size} has no room for the 256 bytes")
+        self.tokenizer = Tokenizer(models.BPE())
+        self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self.tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary_size,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        self.tokenizer.train_from_iterator([text], trainer)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens."""
+        return self.tokenizer.get_vocab_size()
+
+    @property
+    def token_lengths(self) -> np.ndarray:
+        """Characters that begin in each token, int32 [vocabulary]; a text's add up to its own."""
+        inner = _letters_of_inner_bytes()
+        tokens = map(self.tokenizer.id_to_token, range(self.vocabulary_size))
+        return np.array([sum(c not in inner for c in token) for token in tokens], np.int32)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Returns the ids of a text, int32 [tokens]."""
+        return np.array(self.tokenizer.encode(text).ids, np.int32)
+
+    def decode(self, ids: ArrayLike) -> str:
+        """Returns the text of ids, integers [tokens]; bytes that are no character become `�`.
+
+        Raises:
+            UserError: an id is outside the vocabulary.
+        """
+        ids = np.asarray(ids, np.int64)
+        _check_ids(ids, self.vocabulary_size)
+        return self.tokenizer.decode(ids.tolist(), skip_special_tokens=False)
+
+    def to_dict(self) -> dict[str, str]:
+        """Returns what JSON can keep."""
+        return {"tokenizer": self.tokenizer.to_str()}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, str]) -> "BytePairTokenizer":
+        """Returns the tokenizer that `to_dict` wrote."""
+        from tokenizers import Tokenizer
+
+        made = cls.__new__(cls)
+        made.tokenizer = Tokenizer.from_str(state["tokenizer"])
+        return made
+
+
+def _letters_of_inner_bytes() -> set[str]:
+    """Returns the letters that stand for the bytes 0x80 to 0xBF, with which no character begins.
+
+    GPT-2 writes printable bytes as themselves, and the others, in order, from letter 256 on.
+    """
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = [byte for byte in range(256) if byte not in printable]
+    inner = range(0x80, 0xC0)
+    return {chr(b) if b in printable else chr(256 + others.index(b)) for b in inner}
+
+
+def _check_ids(ids: np.ndarray, vocabulary_size: int) -> None:
+    if len(ids) and (ids.min() < 0 or ids.max() >= vocabulary_size):
+        raise UserError(f"ids must lie in 0..{vocabulary_size - 1}")
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -260,14 +260,22 @@ def variant(name: str) -> Variant:
 def example_of(model: nn.Module) -> Example | None:
     """Returns the example inputs of the first variant built on this model's class, if there is one.
 
+    A text is cut to the `max_length` of the model, where it has one.
+
     Example:
         >>> example_of(create_model("lenet5", num_classes=2))[0].shape
         (1, 28, 28, 1)
     """
     for entry in _all_entries().values():
         if typing.get_type_hints(entry.variant)["return"] is type(model):
-            return entry.info.example
+            return tuple(_cut(x, getattr(model, "max_length", None)) for x in entry.info.example)
     return None
+
+
+def _cut(x: jax.ShapeDtypeStruct, length: int | None) -> jax.ShapeDtypeStruct:
+    if length is None or x.ndim != 2:
+        return x
+    return jax.ShapeDtypeStruct((x.shape[0], min(length, x.shape[1])), x.dtype)
 
 
 def _entry(name: str) -> _Entry:

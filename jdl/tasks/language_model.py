@@ -11,10 +11,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from jdl.data.text import CharacterTokenizer
+from jdl.data.text import BytePairTokenizer, CharacterTokenizer
+from jdl.errors import UserError
 from jdl.ops.random import piece_key
+from jdl.ops.search import sample
 from jdl.train.gradients import mean_gradients
-from jdl.train.metrics import Metrics, mean
+from jdl.train.metrics import ExponentialMean, Mean, Metrics, mean
 from jdl.train.state import TrainState
 from jdl.train.task import Batch
 
@@ -28,22 +30,47 @@ class LanguageModel:
 
         L = −(1/T) Σₜ log p(xₜ₊₁ | x₁ … xₜ)                                         (1)
 
-    in nats per token. A batch has "tokens" [batch, time + 1] and "token_mask" [batch, time].
+    in nats per token, and from it
+
+        perplexity = exp L                                                          (2)
+        bits per character = L · tokens / (characters · ln 2)                       (3)
+
+    of which only the last can be compared between tokenizers. A batch has "tokens" [batch, time + 1]
+    and "token_mask" [batch, time].
 
     Args:
-        model: (tokens, carry) → (logits, carry), with `initial_carry(batch)`, as a recurrent
-            network has.
+        model: tokens → logits, with `initial_carry(batch)` and `extend(carry, tokens)`, as
+            `jdl.models.sequence.gpt.GPT`; with `max_length`, if it has so many positions only.
         optimizer: an optax transformation.
         tokenizer: between text and tokens.
-        sample_length: characters of a sample.
+        sample_length: tokens of a sample.
         temperature: divides the logits when sampling; below 1 it prefers the likely.
+        top_k: draw from so many tokens; from all when not given.
+        top_p: draw from the likeliest tokens that reach this probability.
+
+    Raises:
+        UserError: the tokenizer and the model have vocabularies of different sizes; or options of
+            sampling that leave nothing to draw from.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformation
-    tokenizer: CharacterTokenizer
+    tokenizer: CharacterTokenizer | BytePairTokenizer
     sample_length: int = 500
     temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self):
+        theirs, ours = self.tokenizer.vocabulary_size, getattr(self.model, "vocabulary_size", None)
+        if ours != theirs:
+            raise UserError(f"the tokenizer has {theirs} tokens, but the model {ours}")
+        if self.temperature <= 0:
+            raise UserError(f"the temperature must be positive, not {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top_k must be at least 1, not {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p must lie in (0, 1], not {self.top_p}")
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
         """Initialises the network on the batch's shapes."""
@@ -75,34 +102,54 @@ class LanguageModel:
         self, variables: Any, batch: Batch, **apply: Any
     ) -> Float[Array, "batch time"]:
         tokens = batch["tokens"]
-        logits, _ = self.model.apply(variables, tokens[:, :-1], **apply)
+        logits = self.model.apply(variables, tokens[:, :-1], **apply)
         return optax.softmax_cross_entropy_with_integer_labels(
             logits.astype(jnp.float32), tokens[:, 1:]
         )
 
     def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-        """Nats and bits per token; every window begins with an empty memory."""
+        """Equations (1) to (3); every window begins with an empty memory."""
         losses = self._token_losses(state.variables, batch)
         mask = batch["token_mask"] * batch["mask"][:, None]
-        return {"loss": mean(losses, mask), "bits_per_token": mean(losses / np.log(2), mask)}
+        loss = mean(losses, mask)
+        lengths = jnp.asarray(self.tokenizer.token_lengths)[batch["tokens"][:, 1:]]
+        return {
+            "loss": loss,
+            "perplexity": ExponentialMean(*loss),
+            "bits_per_character": Mean(loss.total / np.log(2), (lengths * mask).sum()),
+        }
 
-    @partial(jax.jit, static_argnums=(0, 3, 4))
-    def _generate(
-        self, state: TrainState, key: Key[Array, ""], num_samples: int, length: int
-    ) -> Int[Array, "num_samples length"]:
-        def step(carry, key):
-            memory, token = carry
-            logits, memory = self.model.apply(state.variables, token[:, None], memory)
-            token = jax.random.categorical(key, logits[:, -1] / self.temperature)
-            return (memory, token), token
+    @partial(jax.jit, static_argnums=(0, 4))
+    def _continue(
+        self, state: TrainState, key: Key[Array, ""], text: Int[Array, "batch time"], length: int
+    ) -> Int[Array, "batch {length}"]:
+        """Draws the next tokens."""
 
-        newline = jnp.full((num_samples,), self.tokenizer.encode("\n")[0], jnp.int32)
-        memory = self.model.initial_carry(num_samples)
-        _, tokens = jax.lax.scan(step, (memory, newline), jax.random.split(key, length))
-        return tokens.T
+        def extend(carry, tokens):
+            return self.model.apply(state.variables, carry, tokens, method="extend")
+
+        def step(carry, tokens):
+            logits, carry = extend(carry, tokens[:, None])
+            return logits[:, 0], carry
+
+        carry = self.model.initial_carry(text.shape[0])
+        if text.shape[1] > 1:
+            _, carry = extend(carry, text[:, :-1])
+        return sample(
+            step,
+            carry,
+            text[:, -1],
+            key,
+            length=length,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+        )
 
     def sample(self, state: TrainState, key: Key[Array, ""], num_samples: int) -> list[str]:
         """Draws texts, one token after the other, beginning after a line break.
+
+        When a model's positions are full, it goes on from the later half of what it has written.
 
         Args:
             state: of this task.
@@ -110,26 +157,35 @@ class LanguageModel:
             num_samples: how many texts.
 
         Returns:
-            Texts of `sample_length` characters.
+            Texts of `sample_length` tokens.
         """
-        tokens = self._generate(state, key, num_samples, self.sample_length)
-        return [self.tokenizer.decode(row) for row in np.asarray(tokens)]
+        room = getattr(self.model, "max_length", self.sample_length)
+        text = jnp.full((num_samples, 1), self.tokenizer.encode("\n")[0], jnp.int32)
+        while text.shape[1] <= self.sample_length:
+            context = text if text.shape[1] < room else text[:, -(room // 2) :]
+            key, draws = jax.random.split(key)
+            # The last of the context is read by the first step.
+            more = self._continue(state, draws, context, room + 1 - context.shape[1])
+            text = jnp.concatenate([text, more], axis=1)
+        return [
+            self.tokenizer.decode(row) for row in np.asarray(text[:, 1 : self.sample_length + 1])
+        ]
 
     def texts(self, state: TrainState, key: Key[Array, ""]) -> dict[str, str]:
         """One sample."""
         return {"sample": self.sample(state, key, 1)[0]}
 
     def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
-        """A passage, each character coloured by how much it surprised the model."""
+        """A passage, each character coloured by how much its token surprised the model."""
         from matplotlib import colormaps
         from matplotlib.figure import Figure
 
         losses = np.asarray(
             self._token_losses(state.variables, jax.tree.map(lambda x: x[:1], batch))
         )
-        text = self.tokenizer.decode(np.asarray(batch["tokens"][0, 1:]))
+        pieces = [self.tokenizer.decode([token]) for token in np.asarray(batch["tokens"][0, 1:])]
         lines: list[list[tuple[str, float]]] = [[]]
-        for character, loss in zip(text, losses[0]):
+        for character, loss in ((c, loss) for p, loss in zip(pieces, losses[0]) for c in p):
             if character == "\n" or len(lines[-1]) == 72:
                 lines.append([])
             if character != "\n":
@@ -146,7 +202,7 @@ class LanguageModel:
                 axes.text(x + 0.5, y + 0.52, character, family="monospace", size=9,
                           ha="center", va="center")  # fmt: skip
         figure.suptitle(
-            f"Surprise: white was expected, red was not (mean {losses.mean():.2f} nats/character)",
+            f"Surprise: white was expected, red was not (mean {losses.mean():.2f} nats/token)",
             fontsize=10,
         )
         return {"surprise": figure}

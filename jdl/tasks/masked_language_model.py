@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from jdl.data.masking import MaskedTokens, mask_tokens
 from jdl.data.sentence_pairs import CLS, MASK, PAD, SEP
@@ -92,21 +92,13 @@ class MaskedLanguageModel:
             guesses=self.guesses,
         )
 
-    def _answers(
-        self, variables: Any, batch: Batch, masked: MaskedTokens, **apply: Any
-    ) -> tuple[Float[Array, "batch guesses vocabulary"], Float[Array, "batch 2"]]:
-        words, pairs = self.model.apply(
-            variables,
-            masked.tokens,
-            batch["tokens"] != PAD,
-            batch["token_types"],
-            masked.positions,
-            **apply,
-        )
-        return words.astype(jnp.float32), pairs.astype(jnp.float32)
+    def _answers(self, variables: Any, batch: Batch, masked: MaskedTokens, **apply: Any) -> Any:
+        texts = masked.tokens, batch["tokens"] != PAD, batch["token_types"], masked.positions
+        return self.model.apply(variables, *texts, **apply)
 
     def _measure(self, variables: Any, batch: Batch, masked: MaskedTokens, **apply: Any) -> Metrics:
-        words, pairs = self._answers(variables, batch, masked, **apply)
+        answers = self._answers(variables, batch, masked, **apply)
+        words, pairs = (logits.astype(jnp.float32) for logits in answers)
         cross_entropy = optax.softmax_cross_entropy_with_integer_labels
         word_losses = cross_entropy(words, masked.targets)
         pair_losses = cross_entropy(pairs, batch["label"])

@@ -107,8 +107,10 @@ class Transduction:
             share = self.scheduled_sampling(step)
             logits = self._own_draws(variables, batch, inputs, share, draw_key, random)
         logits = logits.astype(jnp.float32)
-        q = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), self.label_smoothing)
-        loss = mean(optax.softmax_cross_entropy(logits, q), mask)
+        # (2) without an array of q, which a large vocabulary makes the largest of all.
+        alike = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        loss = mean(losses + self.label_smoothing * (alike - losses), mask)
         right = mean(logits.argmax(-1) == targets, mask)
         return loss, (model_state, {"loss": loss, "accuracy": right})
 

@@ -23,6 +23,13 @@ class Mean(NamedTuple):
     count: Float[Array, "*classes"]  # type: ignore[assignment]  # Not tuple's method.
 
 
+class ExponentialMean(Mean):
+    """A mean of logarithms, whose exponential is reported: perplexity, when they are nats.
+
+    value = exp(total / count)                                                  (1)
+    """
+
+
 Metrics = dict[str, Mean]
 
 
@@ -72,9 +79,13 @@ def compute(metrics: Metrics) -> dict[str, Value]:
         {'iou': [0.5, 0.75]}
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            name: np.divide(np.asarray(m.total, np.float64), np.asarray(m.count)).tolist()
+        values = {
+            name: np.divide(np.asarray(m.total, np.float64), np.asarray(m.count))
             for name, m in metrics.items()
+        }
+        return {
+            name: (np.exp(v) if isinstance(metrics[name], ExponentialMean) else v).tolist()
+            for name, v in values.items()
         }
 
 

@@ -15,10 +15,11 @@ Dialect = Sequence[tuple[str, str]]
 
 # Counters and constants that torch stores and that no computation here needs; and heads that are
 # there for training only: the auxiliary ones of the Inception networks, and those of BERT's
-# pretraining, one of which is another copy of the embeddings.
+# pretraining, one of which is another copy of the embeddings. GPT's causal mask goes by the name of
+# a bias, and its head is the embedding.
 IGNORED = re.compile(
     r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask|position_ids)$"
-    r"|^(aux[12]|AuxLogits|cls)\."
+    r"|^(aux[12]|AuxLogits|cls)\.|^h\.\d+\.attn\.(masked_)?bias$|^lm_head\.weight$"
 )
 
 PART = re.compile(r"(.+)\[(\d)\]")
@@ -166,6 +167,8 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
     "SwinTransformer": (_SWIN, _SWIN_AUTHORS),
     # torchvision's published files, of the days when names could have dots.
     "DenseNet": (((r"\.(norm|conv)\.([12])\.", r".\1\2."),),),
+    # Hugging Face, with a head.
+    "GPT": (((r"^transformer\.", ""),),),
     "MobileNetV2": (_TIMM_MOBILENET_V2,),
     "EfficientNet": (
         _TIMM_EFFICIENTNET,

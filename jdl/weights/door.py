@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import unflatten_dict
@@ -15,7 +16,7 @@ from jdl.models.registry import create_model
 from jdl.weights import files
 from jdl.weights.constants import constants
 from jdl.weights.dialects import IGNORED, to_own_names
-from jdl.weights.layout import from_torch, to_torch, torch_name
+from jdl.weights.layout import cut_layers, from_torch, stack_layers, to_torch, torch_name
 from jdl.weights.leaves import Variables, initial_leaves, leaves_of, shapes
 from jdl.weights.surgery import fit
 
@@ -86,7 +87,7 @@ def to_names(variables: Variables) -> dict[str, np.ndarray]:
     """
     return {
         torch_name(path[1:]): to_torch(path, np.asarray(leaf))
-        for path, leaf in leaves_of(variables).items()
+        for path, leaf in cut_layers(leaves_of(variables)).items()
     }
 
 
@@ -106,7 +107,8 @@ def from_names(
     Raises:
         UserError: as `load_weights`.
     """
-    expected = shapes(module)
+    stacked = shapes(module)
+    expected = jax.eval_shape(cut_layers, stacked)
     names = {torch_name(path[1:]): path for path in expected}
     found = to_own_names(module, arrays, names)
     given = {
@@ -135,6 +137,7 @@ def from_names(
         fitted |= initial_leaves(module, head)
     for change in changes:
         warnings.warn(f"{source} has {change}", stacklevel=3)
+    leaves = stack_layers(fitted, stacked)
     return unflatten_dict(
-        {path: jnp.asarray(leaf, expected[path].dtype) for path, leaf in fitted.items()}
+        {path: jnp.asarray(leaf, stacked[path].dtype) for path, leaf in leaves.items()}
     )

@@ -220,7 +220,8 @@ def test_a_language_model_learns_to_alternate_and_samples_it():
         state, _ = step(state, batch, key)
     values = compute(task.eval_step(state, batch, key))
     assert values["loss"] < 0.1
-    assert values["bits_per_token"] == pytest.approx(values["loss"] / np.log(2), rel=1e-4)
+    assert values["bits_per_character"] == pytest.approx(values["loss"] / np.log(2), rel=1e-4)
+    assert values["perplexity"] == pytest.approx(np.exp(values["loss"]), rel=1e-4)
     assert "abababab" in task.sample(state, key, 1)[0]
 
 

@@ -13,8 +13,7 @@ class RecurrentLanguageModel(nn.Module):
 
         p(x_{t+1} | x_1, ..., x_t) = softmax(W h_t + b),  h = LSTM(embed(x))        (1)
 
-    The carry that comes out of one piece of text goes into the next, so that the memory reaches
-    farther back than the gradient. Layers carry the names of torch's word language model.
+    The carry that comes out of one piece of text goes into the next (`extend`). Layers carry the names of torch's word language model.
 
     Intermediates: `embedded`, and `hidden`, the outputs of the last LSTM.
 
@@ -37,23 +36,41 @@ class RecurrentLanguageModel(nn.Module):
     def setup(self) -> None:
         """Builds the layers."""
         self.encoder = nn.Embed(self.vocabulary_size, self.embedding_size, dtype=self.dtype)
-        self.rnn = LSTM(self.hidden_size, self.num_layers, self.dropout, dtype=self.dtype)
+        self.rnn = LSTM(self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
         self.decoder = nn.Dense(self.vocabulary_size, dtype=self.dtype)
 
     def __call__(
-        self, tokens: Int[Array, "batch time"], carry: Carry | None = None, *, train: bool = False
-    ) -> tuple[Float[Array, "batch time vocabulary"], Carry]:
+        self, tokens: Int[Array, "batch time"], *, train: bool = False
+    ) -> Float[Array, "batch time vocabulary"]:
         """Predicts each next token.
 
         Args:
             tokens: ids, from 0 to `vocabulary_size` − 1.
-            carry: the carry after the text before; zeros when not given.
             train: apply dropout.
+
+        Returns:
+            Logits of the token after each of `tokens`.
+        """
+        return self._run(None, tokens, train)[0]
+
+    def extend(
+        self, carry: Carry, tokens: Int[Array, "batch time"]
+    ) -> tuple[Float[Array, "batch time vocabulary"], Carry]:
+        """Reads more of a text.
+
+        Args:
+            carry: after the text before.
+            tokens: the next of them.
 
         Returns:
             Logits of the token after each of `tokens`, and the carry after the last.
         """
+        return self._run(carry, tokens, train=False)
+
+    def _run(
+        self, carry: Carry | None, tokens: Int[Array, "batch time"], train: bool
+    ) -> tuple[Float[Array, "batch time vocabulary"], Carry]:
         x = self.encoder(tokens)
         self.sow("intermediates", "embedded", x)
         x, carry = self.rnn(x, carry, train=train)
@@ -80,8 +97,7 @@ def char_lstm(**overrides) -> RecurrentLanguageModel:
         >>> import jax, jax.numpy as jnp
         >>> model, text = char_lstm(), jnp.zeros((2, 8), int)
         >>> forward = lambda: model.init_with_output(jax.random.key(0), text)
-        >>> (logits, carry), _ = jax.eval_shape(forward)
-        >>> logits.shape
+        >>> jax.eval_shape(forward)[0].shape
         (2, 8, 65)
     """
     return RecurrentLanguageModel(**overrides)

@@ -7,12 +7,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jdl.errors import UserError
+from jdl.layers.dense import Dense
 from jdl.models.registry import register_model, tokens
+from jdl.ops.attention import dot_product_weights
 
 Sequences = Float[Array, "batch time width"]
+Mask = Bool[Array, "#batch 1 time keys"]
+# Keys and values of one layer; heads come before time, as the products want them.
+Cache = tuple[Float[Array, "batch heads length size"], Float[Array, "batch heads length size"]]
 
 kernel_init = nn.initializers.normal(0.02)
 
@@ -23,7 +28,7 @@ class CausalSelfAttention(nn.Module):
         [q, k, v] = x W_qkv + b_qkv, each cut into heads of d numbers               (1)
         y = softmax(q kᵀ / √d, over the positions up to the query's) v              (2)
 
-    Intermediate: `weights`, the softmax, [batch, heads, time, time].
+    Intermediate: `weights`, the softmax, [batch, heads, time, keys].
 
     Attributes:
         num_heads: heads.
@@ -38,21 +43,35 @@ class CausalSelfAttention(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, x: Sequences, *, train: bool) -> Sequences:
-        """Applies equations (1) and (2), and a dense layer over the heads."""
+    def __call__(
+        self, x: Sequences, mask: Mask, cache: Cache | None, start: Int[Array, ""], train: bool
+    ) -> tuple[Sequences, Cache | None]:
+        """Applies equations (1) and (2), and a dense layer over the heads.
+
+        Args:
+            x: the positions from `start` on.
+            mask: where each of them may look.
+            cache: keys and values of the positions before, if there are any, and room for more.
+            start: how many there are.
+            train: apply dropout.
+
+        Returns:
+            The result, and the cache with the new keys and values written in.
+        """
         batch, time, width = x.shape
-        qkv = nn.Dense(3 * width, kernel_init=kernel_init, dtype=self.dtype, name="c_attn")(x)
-        query, key, value = jnp.unstack(
-            qkv.reshape(batch, time, 3, self.num_heads, width // self.num_heads), axis=2
-        )
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
-        scores /= math.sqrt(width // self.num_heads)
-        past = jnp.tril(jnp.ones((time, time), bool))
-        weights = jax.nn.softmax(jnp.where(past[None, None], scores, -jnp.inf))
+        qkv = Dense(3 * width, kernel_init=kernel_init, dtype=self.dtype, name="c_attn")(x)
+        qkv = qkv.reshape(batch, time, 3, self.num_heads, width // self.num_heads)
+        query, key, value = jnp.unstack(qkv, axis=2)
+        key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
+        if cache is not None:
+            write = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=2)
+            key, value = cache = write(cache[0], key), write(cache[1], value)
+        weights = dot_product_weights(query, key.swapaxes(1, 2), mask)
         self.sow("intermediates", "weights", weights)
         weights = nn.Dropout(self.dropout, deterministic=not train)(weights.astype(value.dtype))
-        x = jnp.einsum("bhqk,bkhd->bqhd", weights, value).reshape(batch, time, width)
-        return nn.Dense(width, kernel_init=self.residual_init, dtype=self.dtype, name="c_proj")(x)
+        x = jnp.einsum("bhqk,bhkd->bqhd", weights, value).reshape(batch, time, width)
+        x = Dense(width, kernel_init=self.residual_init, dtype=self.dtype, name="c_proj")(x)
+        return x, cache
 
 
 class FeedForward(nn.Module):
@@ -70,9 +89,9 @@ class FeedForward(nn.Module):
     def __call__(self, x: Sequences) -> Sequences:
         """Applies the two layers at each position."""
         width = x.shape[-1]
-        x = nn.Dense(4 * width, kernel_init=kernel_init, dtype=self.dtype, name="c_fc")(x)
+        x = Dense(4 * width, kernel_init=kernel_init, dtype=self.dtype, name="c_fc")(x)
         x = nn.gelu(x, approximate=True)
-        return nn.Dense(width, kernel_init=self.residual_init, dtype=self.dtype, name="c_proj")(x)
+        return Dense(width, kernel_init=self.residual_init, dtype=self.dtype, name="c_proj")(x)
 
 
 class Block(nn.Module):
@@ -98,8 +117,10 @@ class Block(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, x: Sequences, *, train: bool) -> Sequences:
-        """Applies equation (3) or (4)."""
+    def __call__(
+        self, x: Sequences, mask: Mask, cache: Cache | None, start: Int[Array, ""], train: bool
+    ) -> tuple[Sequences, Cache | None]:
+        """Applies equation (3) or (4); arguments as of `CausalSelfAttention`."""
         norm_1, norm_2 = (
             nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name=f"ln_{i}") for i in (1, 2)
         )
@@ -109,14 +130,15 @@ class Block(nn.Module):
         mlp = FeedForward(self.residual_init, self.dtype, name="mlp")
         drop = nn.Dropout(self.dropout, deterministic=not train)
 
+        y, cache = attention(x if self.post_norm else norm_1(x), mask, cache, start, train)
+        x = x + drop(y)
         if self.post_norm:
-            x = norm_1(x + drop(attention(x, train=train)))
+            x = norm_1(x)
             x = norm_2(x + drop(mlp(x)))
         else:
-            x = x + drop(attention(norm_1(x), train=train))
             x = x + drop(mlp(norm_2(x)))
         self.sow("intermediates", "output", x)
-        return x
+        return x, cache
 
 
 class GPT(nn.Module):
@@ -127,7 +149,8 @@ class GPT(nn.Module):
     the logits, and made the kernels that write into the residual stream smaller by √(2 · layers).
 
     Layers carry the names of transformers' GPT2Model and OpenAIGPTModel. Intermediates: `embedded`,
-    and of each layer `h.0.output` and `h.0.attn.weights`.
+    and of each layer `h.0.output` and `h.0.attn.weights`. A scanned network has one layer `h.*`,
+    whose arrays are those of all layers stacked along the first axis; weights convert both ways.
 
     Attributes:
         vocabulary_size: number of different tokens.
@@ -137,6 +160,8 @@ class GPT(nn.Module):
         num_heads: attention heads; they divide the width.
         dropout: rate on embeddings, attention and the two sums of each layer.
         post_norm: norm after the sums and none at the end, as GPT-1.
+        scan: compile one layer and run it `num_layers` times.
+        remat: keep only what goes into each layer, and compute the layer again for its gradient.
         dtype: of the products; parameters stay float32.
     """
 
@@ -147,16 +172,22 @@ class GPT(nn.Module):
     num_heads: int = 12
     dropout: float = 0.1
     post_norm: bool = False
+    scan: bool = False
+    remat: bool = False
     dtype: DTypeLike | None = None
 
-    @nn.compact
     def __call__(
-        self, tokens: Int[Array, "batch time"], *, train: bool = False
+        self,
+        tokens: Int[Array, "batch time"],
+        mask: Bool[Array, "batch time"] | None = None,
+        *,
+        train: bool = False,
     ) -> Float[Array, "batch time vocabulary"]:
         """Predicts each next token.
 
         Args:
             tokens: ids, from 0 to `vocabulary_size` − 1; at most `max_length` of them.
+            mask: which tokens are text, to be looked at, and not padding; all when not given.
             train: apply dropout.
 
         Returns:
@@ -166,32 +197,111 @@ class GPT(nn.Module):
             UserError: more tokens than positions, or a width that the heads do not divide.
         """
         _, time = tokens.shape
-        if time > self.max_length:
-            raise UserError(f"this GPT has {self.max_length} positions, not {time}")
+        past = jnp.tril(jnp.ones((time, time), bool))[None, None]
+        if mask is not None:
+            past = past & mask[:, None, None]
+        return self._run(tokens, past, None, jnp.int32(0), train)[0]
+
+    def initial_carry(self, batch_size: int, length: int | None = None) -> PyTree:
+        """Returns the memory before any text, batch first.
+
+        Args:
+            batch_size: texts.
+            length: tokens that there is room for; `max_length` when not given.
+
+        Returns:
+            How many tokens each text has had, and every layer's keys and values of them.
+
+        Raises:
+            UserError: more room than positions.
+
+        Example:
+            >>> position, layers = gpt2().initial_carry(4, length=32)
+            >>> position.shape, len(layers), layers[0][0].shape
+            ((4,), 12, (4, 12, 32, 64))
+        """
+        length = self.max_length if length is None else length
+        self._check(length)
+        room = jnp.zeros(
+            (batch_size, self.num_heads, length, self.width // self.num_heads),
+            self.dtype or jnp.float32,
+        )
+        if self.scan:
+            room = jnp.stack([room] * self.num_layers, axis=1)
+        layers = ((room, room),) * (1 if self.scan else self.num_layers)
+        return jnp.zeros(batch_size, jnp.int32), layers
+
+    def extend(
+        self, carry: PyTree, tokens: Int[Array, "batch time"]
+    ) -> tuple[Float[Array, "batch time vocabulary"], PyTree]:
+        """Reads more of a text, with the keys and values of what came before at hand.
+
+        Args:
+            carry: after the text before; all texts of a batch have had equally many tokens.
+            tokens: the next of them, as many as there is still room for.
+
+        Returns:
+            Logits of the token after each of `tokens`, and the carry after the last.
+        """
+        position, layers = carry
+        start, time, length = position[0], tokens.shape[1], layers[0][0].shape[-2]
+        self._check(time, length)
+        past = jnp.arange(length)[None] <= start + jnp.arange(time)[:, None]
+        logits, layers = self._run(tokens, past[None, None], layers, start, False)
+        return logits, (position + time, layers)
+
+    def _check(self, time: int, length: int | None = None) -> None:
+        length = self.max_length if length is None else length
+        if time > length:
+            raise UserError(f"this GPT has {length} positions, not {time}")
         if self.width % self.num_heads:
             raise UserError(f"a width of {self.width} does not divide into {self.num_heads} heads")
+
+    @nn.compact
+    def _run(
+        self,
+        tokens: Int[Array, "batch time"],
+        mask: Mask,
+        caches: tuple | None,
+        start: Int[Array, ""],
+        train: bool,
+    ) -> tuple[Float[Array, "batch time vocabulary"], tuple]:
+        _, time = tokens.shape
+        self._check(time)
         words, positions = ("tokens_embed", "positions_embed") if self.post_norm else ("wte", "wpe")
         embed = partial(nn.Embed, features=self.width, embedding_init=kernel_init, dtype=self.dtype)
         smaller = 1 if self.post_norm else math.sqrt(2 * self.num_layers)
         residual_init = nn.initializers.normal(0.02 / smaller)
 
         embedding = embed(self.vocabulary_size, name=words)
-        x = embedding(tokens) + embed(self.max_length, name=positions)(jnp.arange(time)[None])
+        places = (start + jnp.arange(time))[None]
+        x = embedding(tokens) + embed(self.max_length, name=positions)(places)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         self.sow("intermediates", "embedded", x)
-        for i in range(self.num_layers):
-            block = Block(
-                self.num_heads,
-                self.dropout,
-                self.post_norm,
-                residual_init,
-                self.dtype,
-                name=f"h.{i}",
+
+        layer, names = Block, [f"h.{i}" for i in range(self.num_layers)]
+        if self.remat:
+            layer = nn.remat(layer, prevent_cse=not self.scan, static_argnums=(5,))
+        if self.scan:
+            names = ["h.*"]
+            layer = nn.scan(
+                layer,
+                variable_axes={"params": 0, "intermediates": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=(nn.broadcast, 1, nn.broadcast, nn.broadcast),
+                out_axes=1,
+                length=self.num_layers,
             )
-            x = block(x, train=train)
+        new = []
+        for name, cache in zip(names, caches or (None,) * len(names), strict=True):
+            block = layer(
+                self.num_heads, self.dropout, self.post_norm, residual_init, self.dtype, name=name
+            )
+            x, cache = block(x, mask, cache, start, train)
+            new.append(cache)
         if not self.post_norm:
             x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="ln_f")(x)
-        return embedding.attend(x)
+        return embedding.attend(x), tuple(new)
 
 
 PAPER_1 = "Radford et al., 2018, https://openai.com/index/language-unsupervised"

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,21 +14,14 @@ def test_carry_continues_the_text():
     text = jax.random.randint(jax.random.key(1), (3, 10), 0, 11)
     variables = jax.jit(model.init)(jax.random.key(0), text)
     apply = jax.jit(model.apply)
-    whole, last = apply(variables, text)
-    first, carry = apply(variables, text[:, :4], model.initial_carry(3))
-    second, continued = apply(variables, text[:, 4:], carry)
+    whole = apply(variables, text)
+    extend = jax.jit(partial(model.apply, method="extend"))
+    _, last = extend(variables, model.initial_carry(3), text)
+    first, carry = extend(variables, model.initial_carry(3), text[:, :4])
+    second, continued = extend(variables, carry, text[:, 4:])
     np.testing.assert_allclose(whole, jnp.concatenate([first, second], axis=1), atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), last, continued)
     assert whole.shape == (3, 10, 11)
-
-
-def test_initial_carry_is_what_no_carry_means():
-    model = jdl.create_model("char_lstm", **TINY)
-    text = jnp.zeros((2, 3), int)
-    variables = jax.jit(model.init)(jax.random.key(0), text)
-    apply = jax.jit(model.apply)
-    with_carry, _ = apply(variables, text, model.initial_carry(2))
-    np.testing.assert_array_equal(apply(variables, text)[0], with_carry)
 
 
 def test_names_of_torchs_word_language_model():
