@@ -103,7 +103,7 @@ def test_a_small_bert_learns_a_handful_of_texts(batch):
         vocabulary_size=size,
         max_length=24,
         width=32,
-        num_layers=2,
+        num_layers=1,
         num_heads=2,
         dropout=0.0,
     )
@@ -113,7 +113,7 @@ def test_a_small_bert_learns_a_handful_of_texts(batch):
     for i in range(100):
         state, metrics = step(state, batch, jax.random.key(i))
     values = compute(metrics)
-    # Anew each time some of 27 words are hidden; a guess is right once in 26 times.
-    assert values["word_accuracy"] > 0.2
+    # At first log 31 = 3.4.
+    assert values["word_loss"] < 2.5
     assert values["pair_accuracy"] == 1.0
     assert set(task.figures(state, batch, jax.random.key(0))) == {"hidden_words", "attention"}
