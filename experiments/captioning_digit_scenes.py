@@ -1,13 +1,17 @@
 """Sentences of what is to be seen in scenes of digits.
 
-Papers: Vinyals et al., 2015, https://arxiv.org/abs/1411.4555; with `--attention`, Xu et al., 2015,
-https://arxiv.org/abs/1502.03044. The encoders of the papers had learned ImageNet before; the small
-one here learns from the 3,000 scenes alone.
+Papers: Xu et al., 2015, https://arxiv.org/abs/1502.03044, and without attention Vinyals et al.,
+2015, https://arxiv.org/abs/1411.4555. Their encoders had learned ImageNet before; the small one
+here learns from the 3,000 scenes alone.
 
     jdl train captioning_digit_scenes
     jdl train captioning_digit_scenes --no-attention
 
-Seed 0, two cores of an AMD EPYC (AVX2).
+Seed 0, half of one of two cores of an AMD EPYC (AVX2), which other programs kept busy: 29 min 20 s
+from launch to the last figure. Result: weak. Of 500 test sentences 2.2 % are exactly right with a
+beam of 5 and 2.4 % with greedy search; BLEU is 46.4 and 46.1. The network has learned to look at
+one digit after the other and to name colours and grounds, but it guesses which digits they are:
+the loss was still falling. Without attention it has not been run to the end.
 """
 
 import dataclasses

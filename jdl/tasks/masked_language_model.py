@@ -133,7 +133,7 @@ class MaskedLanguageModel:
         for i, tokens in enumerate(np.asarray(batch["tokens"])):
             chosen = np.asarray(masked.weights[i]) > 0
             hidden = np.asarray(masked.positions[i])[chosen]
-            guessed = dict(zip(hidden, words[i].argmax(-1)[chosen]))
+            guessed = dict(zip(hidden.tolist(), words[i].argmax(-1)[chosen].tolist()))
             passages.append(self._passage(tokens[tokens != PAD], guessed))
             right = pairs[i].argmax() == batch["label"][i]
             truth = ("follows", "does not follow")[int(batch["label"][i])]
@@ -170,7 +170,7 @@ class MaskedLanguageModel:
             elif guessed[place] == token:
                 words.append((name(token), "tab:green"))
             else:
-                words.append((f"{name(token)}←{name(int(guessed[place]))}", "tab:red"))
+                words.append((f"{name(token)}←{name(guessed[place])}", "tab:red"))
         return words
 
 

@@ -96,6 +96,7 @@ def test_special_tokens_are_never_hidden(batch):
     assert np.asarray(masked.weights).sum(1).min() >= 1
 
 
+@pytest.mark.slow
 def test_a_small_bert_learns_a_handful_of_texts(batch):
     size = TOKENIZER.get_vocab_size()
     model = create_model(
