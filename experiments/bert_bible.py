@@ -1,11 +1,15 @@
 """A small BERT, pretrained on the World English Bible: hidden words, and whether a verse follows.
 
-Paper: Devlin et al., 2019, https://arxiv.org/abs/1810.04805, at a fortieth of the base's width and
-depth, on 28,000 verses: three orders of magnitude less text than the paper's.
+Paper: Devlin et al., 2019, https://arxiv.org/abs/1810.04805, at a sixth of the base's width and a
+third of its depth, without dropout, on 28,000 verses.
 
     jdl train bert_bible
 
-Seed 0, two cores of an AMD EPYC (AVX2).
+Seed 0, a third of one of two cores of an AMD EPYC (AVX2), which other programs kept busy: 55 min
+from launch to the test. Result on the test split's chapters: of the words that are hidden, 34.2 %
+are named (3.69 nats each), where the most frequent follower of the word before gets 19.2 % and the
+most frequent word 7.1 %; whether a verse follows is said rightly of 72.0 % of 1,346 pairs. All of
+it was still getting better.
 """
 
 import dataclasses
