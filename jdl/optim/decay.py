@@ -38,3 +38,21 @@ def all_but_norms(params: PyTree) -> PyTree:
             return jax.tree.map(lambda _: False, params)
         return {name: all_but_norms(part) for name, part in params.items()}
     return True
+
+
+def kernels_and_embeddings(params: PyTree) -> PyTree:
+    """Marks everything but biases and the scales of normalisations, as BERT and GPT do.
+
+    Args:
+        params: of a Linen module.
+
+    Returns:
+        A tree of booleans, as of `kernels`.
+
+    Example:
+        >>> kernels_and_embeddings({"word": {"embedding": 0.0}, "norm": {"scale": 0.0}})
+        {'norm': {'scale': False}, 'word': {'embedding': True}}
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: not path[-1].key.endswith(("bias", "scale")), params
+    )

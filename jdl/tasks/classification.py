@@ -1,7 +1,7 @@
 """Classification: softmax cross-entropy."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,25 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from jdl.data.augment import Augmentation, augment_batch
 from jdl.data.mixing import Mixture
+from jdl.errors import UserError
 from jdl.ops.random import piece_key
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
 from jdl.train.state import AveragedState, TrainState
 from jdl.train.task import Batch
 
-# Images [batch, height, width, channels], or videos or signals with axes of their own.
-Examples = Float[Array, "batch *example"]
+# Images [batch, height, width, channels], or videos, signals or tokens with axes of their own.
+Examples = Float[Array, "batch *example"] | Int[Array, "batch *example"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def to_float(images: UInt8[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Brings 8-bit images to [0, 1]; images that are floats already are left as they are.
+def to_float(images: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
+    """Brings 8-bit images to [0, 1]; what is no 8-bit image is left as it is.
 
     Example:
         >>> float(to_float(jnp.full((1, 1), 255, jnp.uint8))[0, 0])
@@ -58,8 +59,8 @@ class Classification:
 
     with auxiliary heads gⱼ where the model, in training, returns (f(x), g₁(x), …). A batch has
     "image" [batch, height, width, channels] (8 bits, or floats in [0, 1]) and "label". With 1000
-    classes or more, top-5 accuracy is measured too. Where the model takes videos or signals, they
-    are what "image" holds.
+    classes or more, top-5 accuracy is measured too. Where the model takes videos, signals or
+    tokens, they are what "image" holds.
 
     Args:
         model: images → logits.
@@ -76,6 +77,8 @@ class Classification:
         ema: of the average of the variables that is measured instead of them (`AveragedState`).
         views: images → [views, batch, height, width, channels], over whose probabilities the test
             averages: `jdl.ops.images.ten_crop`.
+        pretrained: parameters of some of the network's modules, by name, that training begins
+            with; the others are drawn.
     """
 
     model: nn.Module
@@ -91,10 +94,22 @@ class Classification:
     auxiliary_weight: float = 0.0
     ema: float | None = None
     views: Callable[[Examples], Float[Array, "views batch rows columns channels"]] | None = None
+    pretrained: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
-        """Initialises the network on the batch's shapes."""
+        """Initialises the network on the batch's shapes.
+
+        Raises:
+            UserError: what is pretrained is no part of it.
+        """
         variables = self.model.init(key, to_float(batch["image"]))
+        drawn = variables["params"]
+        for name, part in self.pretrained.items():
+            if jax.tree.map(jnp.shape, part) != jax.tree.map(jnp.shape, drawn.get(name)):
+                raise UserError(
+                    f"the pretrained parameters are not those of a {name!r} of this model"
+                )
+        variables = {**variables, "params": {**drawn, **self.pretrained}}
         kind = TrainState if self.ema is None else AveragedState
         return kind.create(variables, self.optimizer)
 

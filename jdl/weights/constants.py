@@ -1,4 +1,4 @@
-"""Constants that torch keeps among a network's weights, and that are computed here."""
+"""Constants and copies that torch keeps among a network's weights, and that are computed here."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ def constants(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> Arrays:
         arrays: its own, by the reference's names.
 
     Returns:
-        Constants, by the reference's names.
+        Constants and copies, by the reference's names.
 
     Example:
         >>> constants(nn.Dense(1), {"weight": np.ones((1, 1))})
@@ -39,7 +39,15 @@ def _position_indices(arrays: Mapping[str, np.ndarray]) -> Arrays:
     return indices
 
 
+def _decoder(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    return {
+        "cls.predictions.decoder.weight": arrays["bert.embeddings.word_embeddings.weight"],
+        "cls.predictions.decoder.bias": arrays["cls.predictions.bias"],
+    }
+
+
 # By the class of the module.
 CONSTANTS: dict[str, Callable[[Mapping[str, np.ndarray]], Arrays]] = {
     "SwinTransformer": _position_indices,
+    "BERTForPreTraining": _decoder,
 }

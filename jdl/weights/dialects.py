@@ -13,12 +13,13 @@ import numpy as np
 
 Dialect = Sequence[tuple[str, str]]
 
-# Counters and constants that torch stores and that no computation here needs; and the auxiliary
-# heads of the Inception networks, which are there for training only. GPT's causal mask goes by the
-# name of a bias, and its head is the embedding.
+# Counters and constants that torch stores and that no computation here needs; and heads that are
+# there for training only: the auxiliary ones of the Inception networks, and those of BERT's
+# pretraining, one of which is another copy of the embeddings. GPT's causal mask goes by the name of
+# a bias, and its head is the embedding.
 IGNORED = re.compile(
-    r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$|^(aux[12]|AuxLogits)\."
-    r"|^h\.\d+\.attn\.(masked_)?bias$|^lm_head\.weight$"
+    r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask|position_ids)$"
+    r"|^(aux[12]|AuxLogits|cls)\.|^h\.\d+\.attn\.(masked_)?bias$|^lm_head\.weight$"
 )
 
 PART = re.compile(r"(.+)\[(\d)\]")
@@ -122,6 +123,9 @@ _FIRST_EFFICIENTNET, _FIRST_EFFICIENTNET_LITE = (
     for last in (3, 2)
 )
 
+# BERT's first files called the parts of a norm as TensorFlow did.
+_FIRST_BERT = ((r"\.gamma$", ".weight"), (r"\.beta$", ".bias"))
+
 # By the class of the module.
 DIALECTS: dict[str, tuple[Dialect, ...]] = {
     "VisionTransformer": (
@@ -172,6 +176,10 @@ DIALECTS: dict[str, tuple[Dialect, ...]] = {
         _FIRST_EFFICIENTNET,
         _FIRST_EFFICIENTNET_LITE,
     ),
+    # Networks around BERT hold it under this name.
+    "BERT": (((r"^bert\.", ""), *_FIRST_BERT), _FIRST_BERT),
+    "BERTForPreTraining": (_FIRST_BERT,),
+    "BERTForSequenceClassification": (_FIRST_BERT,),
 }
 
 

@@ -80,6 +80,9 @@ def _example(module: nn.Module) -> Example:
     if example is None:
         raise UserError(f"{type(module).__name__} is not a registered model")
     images, *rest = example
+    if hasattr(module, "max_length"):
+        length = min(images.shape[1], module.max_length)
+        return (jax.ShapeDtypeStruct((1, length), images.dtype), *rest)
     if len(images.shape) != 4:
         return example
     batch, height, width, channels = images.shape

@@ -4,6 +4,7 @@ Recipes, for whose datasets there is no room here, are tested in `test_recipes`.
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -24,6 +25,9 @@ SHRUNK = {
     "lenet5_mnist": {"epochs": 1},
     "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "lstm_char": {"dataset": "bible_en", "steps": 20, "hidden_size": 8, "window": 8},
+    "bert_bible": {"width": 16, "num_heads": 2, "num_layers": 1, "batch_size": 4},
+    "bert_finetune": {"verses": 64, "epochs": 1},
+    "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 4},
     "vae_mnist": {"epochs": 1, "latent_size": 2},
     "dcgan_mnist": {
         "steps": 2,
@@ -88,6 +92,10 @@ def test_two_steps(name, folder, monkeypatch):
         # They are judged by a trained LeNet-5; two steps of training will do here.
         lenet = load_experiment("lenet5_mnist")
         monkeypatch.setattr(lenet, "build", lambda c, build=lenet.build: shorten(build(c)))
+    if name == "bert_finetune" and not Path("runs/bert_bible").exists():
+        bible = load_experiment("bert_bible")
+        monkeypatch.setattr(bible, "Config", partial(bible.Config, **SHRUNK["bert_bible"]))
+        monkeypatch.setattr(bible, "build", lambda c, build=bible.build: shorten(build(c)))
     module = load_experiment(name)
     experiment = shorten(module.build(module.Config(**SHRUNK[name])))
     result = fit(experiment, folder / name, Options(devices=1))

@@ -73,6 +73,17 @@ def test_a_loss_of_ones_own_takes_the_place_of_cross_entropy():
     assert value["loss"] == pytest.approx((1 + 0 + 1 + 2 + 0 + 2) / 2)
 
 
+def test_training_begins_with_what_is_pretrained():
+    batch, key = batch_of(2, label=jnp.array([0, 2])), jax.random.key(0)
+    task = Classification(Given((2.0, 0.0, -1.0)), optax.sgd(0.0), num_classes=3)
+    begun = dataclasses.replace(task, pretrained={"answer": jnp.array([0.0, 5.0, 1.0])})
+    assert task.init(key, batch).params["answer"].tolist() == [2.0, 0.0, -1.0]
+    assert begun.init(key, batch).params["answer"].tolist() == [0.0, 5.0, 1.0]
+    for other in ({"answer": jnp.zeros(4)}, {"question": jnp.zeros(3)}):
+        with pytest.raises(UserError, match=f"not those of a '{next(iter(other))}' of this model"):
+            dataclasses.replace(task, pretrained=other).init(key, batch)
+
+
 def test_rosenblatts_mistakes_come_to_an_end():
     """Two classes that a plane separates, in batches whose size makes no difference."""
     random = np.random.RandomState(0)
