@@ -41,7 +41,7 @@ class Config:
 
 
 def build(config: Config) -> Experiment:
-    """Wires verses in shared pieces, a small Transformer, and the paper's Adam with its schedule."""
+    """Wires verses in shared pieces, a small Transformer, and Adam with the paper's schedule."""
     verses = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
     both = "\n".join([*verses["train"]["en"], *verses["train"]["ja"]])
     pieces = Pieces(BytePairTokenizer(both, config.vocabulary_size))

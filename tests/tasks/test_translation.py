@@ -67,6 +67,14 @@ def test_sentences_learned_by_heart_have_a_bleu_of_100():
     assert after.count("  people: ") == after.count("  model:  ") == 3
     assert not before.startswith("BLEU = 100.00")
     assert task.translate(state, sources[:1]) == [references[0]]  # whatever stands beside it
+    figure = task.figures(state, batch, jax.random.key(0))["alignments"]
+    shortest = figure.axes[0]
+    read, written = (
+        "".join(label.get_text() for label in labels)
+        for labels in (shortest.get_xticklabels(), shortest.get_yticklabels())
+    )
+    assert written == f"{references[2]}∎"
+    assert read == "".join(map(str, range(1, 1 + int(batch["source_length"][2]))))  # no such font
 
 
 def test_an_empty_text_is_refused():
