@@ -65,7 +65,7 @@ class _Stack(nn.Module):
         dropout: rate between the layers.
         residual: from the second layer on, add a layer's inputs to its outputs.
         second_bias: as torch, give the recurrent side a bias of its own where the input side's is
-            enough. The GRU's candidate has its own in any case.
+            enough. It is not for the candidate of a GRU that resets after the product.
         dtype: of the products; cells, gates and parameters stay float32.
     """
 
@@ -252,12 +252,13 @@ class GRU(_Stack):
     def _biases(self, name):
         size = self.hidden_size
         bias = self.param(f"bias_ih_{name}", self.bias_init, (3 * size,))
-        # The candidate's is not the input side's: the reset gate may come in between.
-        shape = (3 * size if self.second_bias else size,)
-        second = self.param(f"bias_hh_{name}", nn.initializers.zeros, shape)
         if self.second_bias:
-            bias = bias.at[: 2 * size].add(second[: 2 * size])
-        return bias, second[-size:]
+            second = self.param(f"bias_hh_{name}", nn.initializers.zeros, (3 * size,))
+            return bias.at[: 2 * size].add(second[: 2 * size]), second[2 * size :]
+        if self.reset == "before":
+            return bias, jnp.zeros(size)
+        # With the reset gate between the two, the candidate's sides need a bias each.
+        return bias, self.param(f"bias_hh_{name}", nn.initializers.zeros, (size,))
 
     def _run(self, name, inputs, weight, bias, states, mask, reverse):
         run = (inputs, weight, bias, states[0], mask)

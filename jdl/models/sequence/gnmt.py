@@ -11,6 +11,7 @@ from jdl.layers.recurrent import LSTM
 from jdl.models.registry import lengths, register_model, tokens
 from jdl.ops.attention import additive_weights
 
+Source = Int[Array, "batch source"]
 Tokens = Int[Array, "batch time"]
 Lengths = Int[Array, " batch"]
 Memory = dict[str, Any]
@@ -109,7 +110,7 @@ class GNMT(nn.Module):
         self.output = nn.Dense(self.target_vocabulary, dtype=dtype)
 
     def __call__(
-        self, source: Tokens, source_length: Lengths, inputs: Tokens, *, train: bool = False
+        self, source: Source, source_length: Lengths, inputs: Tokens, *, train: bool = False
     ) -> Float[Array, "batch time vocabulary"]:
         """Predicts each target token from the source and the target tokens before it.
 
@@ -125,7 +126,7 @@ class GNMT(nn.Module):
         memory = self.encode(source, source_length, train=train)
         return self._decode(memory, self.initial_carry(memory), inputs, train=train)[0]
 
-    def encode(self, source: Tokens, source_length: Lengths, *, train: bool = False) -> Memory:
+    def encode(self, source: Source, source_length: Lengths, *, train: bool = False) -> Memory:
         """Reads the source.
 
         Returns:
@@ -177,7 +178,7 @@ class GNMT(nn.Module):
 @register_model(
     example=tokens(16) + lengths() + tokens(16),
     paper="Wu et al., 2016, https://arxiv.org/abs/1609.08144",
-    params=210_000_000,
+    params=280_858_880,
 )
 def gnmt(**overrides) -> GNMT:
     """Eight layers of 1,024 cells on each side, 32,000 pieces of words in both languages.
