@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+import sacrebleu
 from jaxtyping import Array, Key
 
 from jdl.data.pieces import Pieces
@@ -82,8 +83,6 @@ class Translation(Transduction):
 
     def texts(self, state: AveragedState, key: Key[Array, ""]) -> dict[str, str]:
         """The sentences' BLEU, and each with its two translations."""
-        import sacrebleu
-
         sources, references = zip(*self.sentences)
         found = self.translate(state, sources)
         metric = sacrebleu.BLEU()
