@@ -10,6 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from jdl.ops import cudnn
 from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 
 # Weights are laid out as torch's: [gates · out, in], the gates one after another.
@@ -116,20 +117,13 @@ class _Stack(nn.Module):
         for layer in range(self.num_layers):
             if layer:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            outputs = []
-            for reverse in (False, True)[: self.directions]:
-                place = layer * self.directions + reverse
-                output, *others = self._layer(
-                    f"l{layer}{'_reverse' * reverse}",
-                    x,
-                    tuple(state[:, place] for state in states),
-                    mask,
-                    reverse,
-                )
-                last = output[0 if reverse else -1]
-                lasts.append((last.astype(jnp.float32), *others))
-                outputs.append(output)
-            y = jnp.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
+            first = layer * self.directions
+            here = [
+                tuple(state[:, place] for state in states)
+                for place in range(first, first + self.directions)
+            ]
+            y, last = self._layer(layer, x, here, mask, lengths)
+            lasts += last
             if mask is not None:
                 y = y * mask[..., None].astype(y.dtype)
             x = x + y if self.residual and layer else y
@@ -147,20 +141,33 @@ class _Stack(nn.Module):
         zeros = tuple(jnp.zeros(shape) for _ in range(self.states))
         return zeros if self.states > 1 else zeros[0]
 
-    def _layer(self, name: str, x: Array, states: tuple, mask: Array | None, reverse: bool):
+    def _layer(
+        self, layer: int, x: Array, states: list[tuple], mask: Array | None, lengths: Array | None
+    ) -> tuple[Array, list[tuple]]:
+        """Runs a layer, time first; returns its outputs and the last state of each direction."""
+        outputs, lasts = [], []
+        for reverse, state in enumerate(states):
+            name = f"l{layer}{'_reverse' * reverse}"
+            weight_ih, weight_hh, bias, recurrent_bias, x_, hidden = promote_dtype(
+                *self._weights(name, x.shape[-1]), x, state[0], dtype=self.dtype
+            )
+            # One product of two matrices: XLA's CPU compiler is slow on a batched one's gradient.
+            inputs = x_.reshape(-1, x_.shape[-1]) @ weight_ih.T + bias[None, :]
+            inputs = inputs.reshape(*x_.shape[:2], len(bias))
+            output, *others = self._run(
+                name, inputs, weight_hh, recurrent_bias, (hidden, *state[1:]), mask, bool(reverse)
+            )
+            last = output[0 if reverse else -1].astype(jnp.float32)
+            lasts.append((last, *others))
+            outputs.append(output)
+        return jnp.concatenate(outputs, axis=-1), lasts
+
+    def _weights(self, name: str, features: int) -> tuple[Array, Array, Array, Array | None]:
+        """Returns both matrices, and the biases of both sides."""
         gates = self.gates * self.hidden_size
-        weight_ih = self.param(f"weight_ih_{name}", input_init, (gates, x.shape[-1]))
+        weight_ih = self.param(f"weight_ih_{name}", input_init, (gates, features))
         weight_hh = self.param(f"weight_hh_{name}", recurrent_init, (gates, self.hidden_size))
-        bias, recurrent_bias = self._biases(name)
-        x, weight_ih, weight_hh, hidden, bias, recurrent_bias = promote_dtype(
-            x, weight_ih, weight_hh, states[0], bias, recurrent_bias, dtype=self.dtype
-        )
-        # One product of two matrices: XLA's CPU compiler is slow on the gradient of a batched one.
-        inputs = x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias[None, :]
-        inputs = inputs.reshape(*x.shape[:2], gates)
-        return self._run(
-            name, inputs, weight_hh, recurrent_bias, (hidden, *states[1:]), mask, reverse
-        )
+        return weight_ih, weight_hh, *self._biases(name)
 
     def _biases(self, name: str) -> tuple[Array, Array | None]:
         """Returns what is added to the input side, and what to the recurrent side."""
@@ -199,7 +206,7 @@ class RNN(_Stack):
 
 
 class LSTM(_Stack):
-    """A stack of long short-term memories, as torch's LSTM.
+    """A stack of long short-term memories, as torch's LSTM; cuDNN's on a GPU that has it.
 
     The attributes of all stacks, and:
 
@@ -218,6 +225,18 @@ class LSTM(_Stack):
     gates = 4
     states = 2
     bias_init = staticmethod(forget_one_init)
+
+    def _layer(self, layer, x, states, mask, lengths):
+        half = jnp.result_type(self.dtype or x.dtype) != jnp.float32
+        if self.peepholes or half or not cudnn.is_available():
+            return super()._layer(layer, x, states, mask, lengths)
+        names = [f"l{layer}", f"l{layer}_reverse"][: self.directions]
+        weights = [self._weights(name, x.shape[-1])[:3] for name in names]
+        if lengths is None:
+            lengths = jnp.full(x.shape[1], x.shape[0])
+        hidden, cell = (jnp.stack(parts) for parts in zip(*states, strict=True))
+        outputs, hidden, cell = cudnn.lstm(x.swapaxes(0, 1), weights, hidden, cell, lengths)
+        return outputs.swapaxes(0, 1), list(zip(hidden, cell))
 
     def _run(self, name, inputs, weight, bias, states, mask, reverse):
         if not self.peepholes:
