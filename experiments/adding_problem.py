@@ -1,4 +1,20 @@
-"""TODO"""
+"""The adding problem: two marked numbers among two hundred are to be added.
+
+Papers: Bai et al., 2018, https://arxiv.org/abs/1803.01271, section 5.1, and Hochreiter and
+Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735, section 5.4. Dilated causal
+convolutions and an LSTM learn it from the same examples with the same optimiser. Who answers 1, the
+mean, has a squared error of 1/6 (of 0.1767, as usually printed).
+
+    jdl train adding_problem
+    jdl train adding_problem --model lstm
+    jdl train adding_problem --sweep     # both
+
+Seed 0, one of two cores of an AMD EPYC (AVX2), which other programs used as well: 5 min 47 s and
+8 min 49 s. Result on 1,000 test sequences: a mean squared error of 0.00062 for the TCN (49,195
+parameters) and of 0.00069 for the LSTM (67,713). The TCN sees how it is done earlier: its
+validation error fell below 0.01 between steps 600 and 800, the LSTM's between 1,000 and 1,200. At
+600 numbers, which are not tried here, the paper's LSTM had still 0.164.
+"""
 
 import dataclasses
 from typing import Literal

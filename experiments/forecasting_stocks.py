@@ -1,4 +1,29 @@
-"""TODO"""
+"""Tomorrow's stock prices from the last 64 days, by a TCN or an LSTM, and by "tomorrow as today".
+
+Papers: Bai et al., 2018, https://arxiv.org/abs/1803.01271, and Hochreiter and Schmidhuber, 1997,
+https://doi.org/10.1162/neco.1997.9.8.1735, on the daily log-returns, ranges and volumes of
+`stocks`. Days are cut by time, no window reaches into another split, and the inputs' and the
+changes' mean and deviation are those of the training days.
+
+    jdl train forecasting_stocks
+    jdl train forecasting_stocks --model lstm
+    jdl train forecasting_stocks --sweep     # both
+
+Seed 0, one of two cores of an AMD EPYC (AVX2), which other programs used as well: 2 min 16 s and
+1 min 34 s. Result on the 2,043 test days, January 2011 to March 2013, errors in percent of the
+price:
+
+             days  MAE: TCN    LSTM   naïve    RMSE: TCN    LSTM   naïve
+    AAPL      478    1.3656  1.3630  1.3652       1.8969  1.8978  1.8969
+    FB        131    2.4341  2.4493  2.4332       3.4195  3.4399  3.4173
+    GOOG      478    1.1493  1.1518  1.1509       1.6905  1.6892  1.6908
+    IBM       478    0.8653  0.8555  0.8617       1.2296  1.2264  1.2284
+    MSFT      478    1.0633  1.0677  1.0568       1.4041  1.4044  1.4023
+    all      2043    1.1957  1.1954  1.1936       1.7536  1.7557  1.7529
+
+Neither forecasts better than that nothing will change: a network that reads only past prices has
+nothing to add to today's, and what it believes to have found costs it a little.
+"""
 
 import dataclasses
 from collections.abc import Mapping

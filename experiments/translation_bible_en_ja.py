@@ -1,4 +1,19 @@
-"""TODO"""
+"""A small Transformer that translates the Bible from literary Japanese into English.
+
+Paper: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, made small: two layers of 128 for
+encoder and decoder, a vocabulary of 6,000 byte pairs that both languages share, post-norm, Noam's
+schedule, label smoothing, and a beam of 4. Into English, because BLEU then has the field's usual
+tokenisation (sacrebleu's 13a); Japanese words would need a morphological analyser.
+
+    jdl train translation_bible_en_ja
+
+Seed 0, one of two cores of an AMD EPYC (AVX2), which many other programs used as well: 35 min for
+2,000 steps of 32 verses, a little more than two epochs. Result, weak: 3.45 nats per piece on the
+validation verses, and BLEU 3.3 on 256 of them, drawn once; on these the length penalty was chosen,
+among 0.6, 1, 1.5 and 2. With the paper's 0.6 so weak a model writes next to nothing (BLEU 0.0 on
+the test verses), with 1.5 it never ends. What it writes is English of this Bible, seldom what the
+verse says.
+"""
 
 import dataclasses
 
@@ -36,12 +51,12 @@ class Config:
     label_smoothing: float = 0.1
     ema: float = 0.99
     beam: int = 4
-    length_penalty: float = 0.6
+    length_penalty: float = 1.0
     seed: int = 0
 
 
 def build(config: Config) -> Experiment:
-    """Wires verses in shared pieces, a small Transformer, and the paper's Adam with its schedule."""
+    """Wires verses in shared pieces, a small Transformer, and Adam with the paper's schedule."""
     verses = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
     both = "\n".join([*verses["train"]["en"], *verses["train"]["ja"]])
     pieces = Pieces(BytePairTokenizer(both, config.vocabulary_size))

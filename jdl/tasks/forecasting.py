@@ -80,8 +80,8 @@ class Forecasting(Regression):
             price, change = self.test.price[here], self.test.change[here]
             forecast = price * np.exp(self.forecast(state, self.test.inputs[here]))
             axes.plot(price * np.exp(change), color="0.2", label="price")
-            axes.plot(price, color="0.7", linestyle=":", label="naïve: as the day before")
-            axes.plot(forecast, color="C1", linewidth=1, label="forecast")
+            axes.plot(forecast, color="C1", linewidth=3, alpha=0.6, label="forecast")
+            axes.plot(price, color="C0", linestyle=":", label="naïve: as the day before")
             axes.set(title=name, ylabel="dollars")
         axes.set(xlabel="day")
         figure.axes[0].legend(loc="best", fontsize=8)

@@ -2,16 +2,22 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+import sacrebleu
 from jaxtyping import Array, Key
 
 from jdl.data.pieces import Pieces
 from jdl.data.sequences import pad_sequences
 from jdl.errors import UserError
-from jdl.tasks.transduction import Transduction
+from jdl.tasks.transduction import Transduction, alignment_figure
 from jdl.train.state import AveragedState
+from jdl.train.task import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,7 +60,7 @@ class Translation(Transduction):
         source = pad_sequences(encoded)
         length = np.array([len(ids) for ids in encoded], np.int32)
         search = jax.jit(self._beam)
-        found = []
+        found: list[np.ndarray] = []
         for start in range(0, len(texts), rows):
             # The last rows again where there are too few, so that one program serves all.
             index = np.minimum(np.arange(start, start + rows), len(texts) - 1)
@@ -62,10 +68,21 @@ class Translation(Transduction):
             found.extend(np.asarray(tokens[:, 0]))
         return [self.target.text(ids) for ids in found[: len(texts)]]
 
+    def figures(
+        self, state: AveragedState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
+        """Where the decoder looked as it wrote each piece of four short sentences."""
+        rows = np.argsort(np.asarray(batch["source_length"]), kind="stable")[:4]
+        source, length = batch["source"][rows], batch["source_length"][rows]
+        tokens, attention = map(np.asarray, jax.jit(self._greedy)(state.average, source, length))
+        examples = [
+            (_drawable(self.source.decode(ids)), self.target.decode(written), weights)
+            for ids, written, weights in zip(np.asarray(source), tokens, attention)
+        ]
+        return {"alignments": alignment_figure(examples, columns=2)}
+
     def texts(self, state: AveragedState, key: Key[Array, ""]) -> dict[str, str]:
         """The sentences' BLEU, and each with its two translations."""
-        import sacrebleu
-
         sources, references = zip(*self.sentences)
         found = self.translate(state, sources)
         metric = sacrebleu.BLEU()
@@ -75,3 +92,13 @@ class Translation(Transduction):
             for source, reference, translation in zip(sources, references, found)
         )
         return {"translations": f"{score}\n{metric.get_signature()}\n{''.join(shown)}"}
+
+
+def _drawable(pieces: Sequence[str]) -> list[str]:
+    """Returns pieces as they are, or their numbers where the font has not all of their letters."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    if all(font.get_char_index(ord(letter)) for letter in "".join(pieces)):
+        return list(pieces)
+    return [str(i) for i in range(1, len(pieces) + 1)]

@@ -60,7 +60,7 @@ def test_forecasts_are_set_against_no_change():
     assert rows["all"] == pytest.approx([3, 2 / 3, 7 / 3, np.sqrt(4 / 3), 3], abs=1e-3)
     figure = task.figures(state, batch(), jax.random.key(0))["forecasts"]
     assert [axes.get_title() for axes in figure.axes] == ["ONE", "TWO"]
-    truth, naive, forecast = (line.get_ydata() for line in figure.axes[0].lines)
+    truth, forecast, naive = (line.get_ydata() for line in figure.axes[0].lines)
     np.testing.assert_allclose(truth, days.price[:2] * np.exp(days.change[:2]))
     np.testing.assert_allclose(naive, days.price[:2])
     np.testing.assert_allclose(forecast, days.price[:2] * np.exp([0.05, 0.01]), rtol=1e-6)

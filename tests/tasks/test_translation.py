@@ -8,7 +8,7 @@ from jdl import create_model
 from jdl.data.pieces import Pieces
 from jdl.data.text import BytePairTokenizer
 from jdl.errors import UserError
-from jdl.tasks.translation import Translation
+from jdl.tasks.translation import Translation, _drawable
 
 SENTENCES = [
     ("神光あれと言たまひければ", "And God said, let there be light."),
@@ -67,6 +67,16 @@ def test_sentences_learned_by_heart_have_a_bleu_of_100():
     assert after.count("  people: ") == after.count("  model:  ") == 3
     assert not before.startswith("BLEU = 100.00")
     assert task.translate(state, sources[:1]) == [references[0]]  # whatever stands beside it
+    figure = task.figures(state, batch, jax.random.key(0))["alignments"]
+    shortest = figure.axes[0]
+    assert len(shortest.get_xticklabels()) == int(batch["source_length"][2])
+    written = "".join(label.get_text() for label in shortest.get_yticklabels())
+    assert written == f"{references[2]}∎"
+
+
+def test_letters_that_the_font_lacks_are_numbered():
+    assert _drawable(["a", " b�"]) == ["a", " b�"]
+    assert _drawable(["a", "神光"]) == ["1", "2"]
 
 
 def test_an_empty_text_is_refused():

@@ -3,7 +3,6 @@
 import math
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
@@ -11,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jdl.errors import UserError
 from jdl.layers.dense import Dense
-from jdl.models.registry import register_model, tokens
+from jdl.models.registry import lengths, register_model, tokens
 from jdl.ops.attention import dot_product_weights
 from jdl.ops.positions import sinusoids
 
@@ -320,7 +319,7 @@ class Transformer(nn.Module):
 
 PAPER = "Vaswani et al., 2017, https://arxiv.org/abs/1706.03762"
 # A source, its length, and a target.
-PAIR = (*tokens(64), jax.ShapeDtypeStruct((1,), jnp.int32), *tokens(64))
+PAIR = tokens(64) + lengths() + tokens(64)
 
 
 @register_model(example=PAIR, paper=PAPER, params=63_082_496)
@@ -328,6 +327,7 @@ def transformer_base(**overrides) -> Transformer:
     """The base of Table 3, with the 37,000 tokens of English and German.
 
     Example:
+        >>> import jax
         >>> model = transformer_base(num_layers=1)
         >>> source, inputs = jnp.zeros((2, 5), int), jnp.ones((2, 4), int)
         >>> forward = lambda k: model.init_with_output(k, source, jnp.array([5, 3]), inputs)
