@@ -1,5 +1,6 @@
 """Spellings and their pronunciations as examples of a transduction."""
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -60,11 +61,11 @@ def pronunciation_loader(
     several = [pronunciations(text) for text in lines]
     encoded = [[PHONEMES.encode(each) for each in one] for one in several]
     sources = [LETTERS.encode(word) for word in words]
-    options = {"boundaries": boundaries, "seed": seed}
+    load = functools.partial(BucketLoader, batch_size=batch_size, boundaries=boundaries, seed=seed)
     if every:
         pairs = [(s, t) for s, targets in zip(sources, encoded) for t in targets]
         source, target = zip(*pairs)
-        return BucketLoader({"source": source, "target": target}, batch_size, **options)
+        return load({"source": source, "target": target})
     most = max(map(len, encoded))
     longest = max(len(t) for targets in encoded for t in targets)
     references = np.zeros((len(encoded), most, longest), np.int32)
@@ -72,9 +73,7 @@ def pronunciation_loader(
     for i, targets in enumerate(encoded):
         references[i, : len(targets)] = pad_sequences(targets, longest)
         lengths[i, : len(targets)] = [len(target) for target in targets]
-    return BucketLoader(
+    return load(
         {"source": sources, "target": [targets[0] for targets in encoded]},
-        batch_size,
         arrays={"references": references, "references_length": lengths},
-        **options,
     )

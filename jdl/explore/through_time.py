@@ -111,11 +111,11 @@ def gradient_figure(curves: Mapping[str, Float[np.ndarray, " time"]]) -> "Figure
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.semilogy(np.arange(len(curve))[::-1], curve, label=name)
     axes.set(xlabel="steps back from the last", ylabel="gradient of the last output by an input")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside right center")
     return figure

@@ -1,14 +1,14 @@
 """Stacks of recurrent layers whose parameters are torch's."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
 from jdl.errors import UserError
 from jdl.ops import cudnn
@@ -23,7 +23,7 @@ orthogonal_init = nn.initializers.orthogonal()
 Sequences = Float[Array, "batch time features"]
 Lengths = Int[Array, " sequences"]
 State = Float[Array, "batch layers hidden"]
-Carry = PyTree  # a State for each of hidden and cell
+Carry = Any  # a State; of an LSTM two, the hidden states and the cells
 
 
 def recurrent_init(key, shape, dtype=jnp.float32) -> Array:
@@ -257,7 +257,8 @@ class LSTM(_Stack):
 
     def _run(self, name, inputs, weight, bias, states, mask, reverse):
         if not self.peepholes:
-            return lstm(inputs, weight, *states, mask, reverse=reverse)
+            hidden, cell = states
+            return lstm(inputs, weight, hidden, cell, mask, reverse=reverse)
         shape = (3, self.hidden_size)
         peepholes = self.param(f"peephole_{name}", nn.initializers.zeros, shape)
         # These gates read the float32 cell, and are computed in float32.

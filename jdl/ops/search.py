@@ -10,14 +10,14 @@ output, the function closes over.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-Carry = PyTree
+Carry = Any  # a pytree whose leaves are rows first
 Step = Callable[[Carry, Array], tuple[Array, Carry]]
 
 
