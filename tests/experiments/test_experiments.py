@@ -45,6 +45,7 @@ SHRUNK = {
     "convnet_3d_moving_digits": {"epochs": 1, "features": (2, 2)},
     "adding_problem": {"length": 8, "num_examples": 40, "num_blocks": 1},
     "forecasting_stocks": {"epochs": 1, "num_blocks": 1},
+    "g2p_cmudict": {"hidden_size": 8, "embedding_size": 8, "batch_size": 16},
     "translation_bible_en_ja": {
         "vocabulary_size": 300,
         "width": 8,
@@ -125,6 +126,14 @@ def test_every_network_of_the_zoo_takes_digits(name):
     images = jnp.zeros((2, 28, 28, 1))
     y, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images))
     assert y.shape == (2, 10)
+
+
+@pytest.mark.parametrize("config", load_experiment("g2p_cmudict").sweep, ids=lambda c: c.model)
+def test_every_network_takes_words(config):
+    model = load_experiment("g2p_cmudict").make_model(config)
+    words = jnp.zeros((2, 9), int), jnp.array([9, 4]), jnp.zeros((2, 10), int)
+    y, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), *words))
+    assert y.shape == (2, 10, 40)
 
 
 def test_windows_of_prices_see_nothing_of_what_they_forecast():
