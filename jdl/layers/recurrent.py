@@ -6,6 +6,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
@@ -57,10 +58,11 @@ def _check(lengths: Lengths | None, batch: int, time: int) -> None:
         return
     if len(lengths) != batch:
         raise UserError(f"a batch of {batch} sequences needs as many lengths, not {len(lengths)}")
-    if not isinstance(lengths, jax.core.Tracer) and not bool(
-        ((lengths >= 0) & (lengths <= time)).all()
-    ):
-        raise UserError(f"lengths must lie in 0..{time}, the steps there are: {lengths.tolist()}")
+    if isinstance(lengths, jax.core.Tracer):
+        return
+    known = np.asarray(lengths)
+    if (known < 0).any() or (known > time).any():
+        raise UserError(f"lengths must lie in 0..{time}, the steps there are: {known.tolist()}")
 
 
 class _Stack(nn.Module):
