@@ -7,6 +7,7 @@ Both take the batches, the schedule, the optimiser and the initial weights of ex
 torch runs eagerly, as nanoGPT does on a CPU with compile=False, with its fused attention.
 """
 
+import os
 import statistics
 import sys
 import time
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "experiments"))
 
 import gpt_char
 
+from jdl.data import TokenWindowLoader
 from jdl.launch import keep_freed_memory
 from jdl.train.loop import measure
 from jdl.train.options import Options
@@ -122,10 +124,10 @@ class Torch:
         return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
 
     @torch.no_grad()
-    def validate(self) -> float:
-        """Returns the loss of the whole validation split."""
+    def validate(self, split) -> float:
+        """Returns the loss of a whole split."""
         total = count = 0.0
-        for batch in self.experiment.validation.eval_batches():
+        for batch in split.eval_batches():
             total += float((self.loss(batch["tokens"]).numpy() * batch["token_mask"]).sum())
             count += batch["token_mask"].sum()
         return total / count
@@ -148,9 +150,8 @@ class Jdl:
         jax.block_until_ready(self.state)
         self.steps += count
 
-    def validate(self) -> float:
-        """Returns the loss of the whole validation split."""
-        split = self.experiment.validation
+    def validate(self, split) -> float:
+        """Returns the loss of a whole split."""
         return measure(self.executor.eval_step, self.executor, self.state, split)["loss"]
 
 
@@ -161,20 +162,30 @@ def seconds(function, *arguments) -> float:
     return time.perf_counter() - start
 
 
-def as_nanogpt(ours: Jdl, batches: int = 20) -> float:
-    """nanoGPT's estimate: the mean of 20 batches of 12 random windows of what is not trained on."""
-    text = np.concatenate([ours.experiment.validation.tokens, ours.experiment.test.tokens])
-    loader = type(ours.experiment.validation)(text, CONFIG.window, CONFIG.batch_size, seed=1)
-    losses = [
-        ours.executor.eval_step(ours.state, ours.executor.put(loader.batch(i)), i)["loss"]
-        for i in range(batches)
-    ]
-    return float(np.mean([float(loss.total / loss.count) for loss in losses]))
+def report(name: str, trained: Torch | Jdl, time: float) -> None:
+    """Prints the losses of a trained network."""
+    validation, test = trained.experiment.validation, trained.experiment.test
+    # nanoGPT's split is ours and the test split's text; it measures 20 batches of random windows.
+    text = np.concatenate([validation.tokens, test.tokens])
+    whole = TokenWindowLoader(text, CONFIG.window, 128)
+    few = TokenWindowLoader(text, CONFIG.window, CONFIG.batch_size, seed=1)
+    windows = np.concatenate([few.batch(i)["tokens"] for i in range(20)])
+    joined = TokenWindowLoader(np.zeros(65, int), CONFIG.window, len(windows))
+    joined.eval_batches = lambda rows=None: iter(
+        [{"tokens": windows, "token_mask": np.ones(windows[:, 1:].shape, np.float32),
+          "mask": np.ones(len(windows), np.float32), "row": np.arange(len(windows), dtype=np.int32)}]
+    )  # fmt: skip
+    losses = [trained.validate(split) for split in (validation, test, whole, joined)]
+    print(
+        f"{name:>6}: {time:6.1f} s; validation {losses[0]:.4f}, test {losses[1]:.4f}, nanoGPT's "
+        f"validation split {losses[2]:.4f}, 20 batches of it {losses[3]:.4f}"
+    )
 
 
 def main() -> None:
     """Prints times and losses."""
     keep_freed_memory()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     experiment = gpt_char.build(CONFIG)
     ours = Jdl(experiment)
     theirs = Torch(experiment, jax.tree.map(jnp.copy, ours.state.params))
@@ -184,10 +195,8 @@ def main() -> None:
             (seconds(theirs.train, CONFIG.steps // 8), seconds(ours.train, CONFIG.steps // 8))
             for _ in range(8)
         ]
-        torch_time, our_time = map(sum, zip(*pairs))
-        print(f"torch: {torch_time:6.1f} s, validation loss {theirs.validate():.4f}")
-        print(f"  jdl: {our_time:6.1f} s, validation loss {ours.validate():.4f}, compiling included")
-        print(f"  jdl: {as_nanogpt(ours):.4f} on 20 batches of random windows, as nanoGPT estimates it")
+        for name, trained, times in zip(("torch", "jdl"), (theirs, ours), zip(*pairs)):
+            report(name, trained, sum(times))
         return
     theirs.train(20), ours.train(20)
     pairs = [(seconds(theirs.train, STEPS), seconds(ours.train, STEPS)) for _ in range(ROUNDS)]
