@@ -89,7 +89,9 @@ def main() -> None:
     for name, rates in zip(("jdl", "transformers, a loop", "transformers, generate"), zip(*rounds)):
         ratio = statistics.median(row[0] / rate for row, rate in zip(rounds, rates))
         median, low, high = statistics.median(rates), min(rates), max(rates)
-        print(f"{name:>22}: median {median:5.1f} tokens/s ({low:.1f}–{high:.1f}); jdl is {ratio:.2f}×")
+        print(
+            f"{name:>22}: median {median:5.1f} tokens/s ({low:.1f}–{high:.1f}); jdl is {ratio:.2f}×"
+        )
 
 
 if __name__ == "__main__":

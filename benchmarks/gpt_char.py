@@ -3,8 +3,8 @@
     python benchmarks/gpt_char.py            # pairs of 200 steps
     python benchmarks/gpt_char.py --whole    # 2,000 steps each: the losses of nanoGPT's recipe
 
-Both take the batches, the schedule, the optimiser and the initial weights of experiments/gpt_char.py;
-torch runs eagerly, as nanoGPT does on a CPU with compile=False, with its fused attention.
+Both take the batches, the schedule, the optimiser and the initial weights of the experiment
+gpt_char; torch runs eagerly, as nanoGPT does on a CPU with compile=False, with its fused attention.
 """
 
 import os
@@ -162,20 +162,22 @@ def seconds(function, *arguments) -> float:
     return time.perf_counter() - start
 
 
+class RandomWindows(TokenWindowLoader):
+    """What nanoGPT evaluates on: 20 batches of random windows."""
+
+    def eval_batches(self, rows: slice = slice(None)):
+        """Yields them."""
+        return (self.batch(step, rows) for step in range(20))
+
+
 def report(name: str, trained: Torch | Jdl, time: float) -> None:
     """Prints the losses of a trained network."""
     validation, test = trained.experiment.validation, trained.experiment.test
-    # nanoGPT's split is ours and the test split's text; it measures 20 batches of random windows.
+    # nanoGPT's validation split is TFDS's two, one after the other.
     text = np.concatenate([validation.tokens, test.tokens])
     whole = TokenWindowLoader(text, CONFIG.window, 128)
-    few = TokenWindowLoader(text, CONFIG.window, CONFIG.batch_size, seed=1)
-    windows = np.concatenate([few.batch(i)["tokens"] for i in range(20)])
-    joined = TokenWindowLoader(np.zeros(65, int), CONFIG.window, len(windows))
-    joined.eval_batches = lambda rows=None: iter(
-        [{"tokens": windows, "token_mask": np.ones(windows[:, 1:].shape, np.float32),
-          "mask": np.ones(len(windows), np.float32), "row": np.arange(len(windows), dtype=np.int32)}]
-    )  # fmt: skip
-    losses = [trained.validate(split) for split in (validation, test, whole, joined)]
+    some = RandomWindows(text, CONFIG.window, CONFIG.batch_size, seed=1)
+    losses = [trained.validate(split) for split in (validation, test, whole, some)]
     print(
         f"{name:>6}: {time:6.1f} s; validation {losses[0]:.4f}, test {losses[1]:.4f}, nanoGPT's "
         f"validation split {losses[2]:.4f}, 20 batches of it {losses[3]:.4f}"
@@ -202,7 +204,8 @@ def main() -> None:
     pairs = [(seconds(theirs.train, STEPS), seconds(ours.train, STEPS)) for _ in range(ROUNDS)]
     for name, times in zip(("torch", "jdl"), zip(*pairs)):
         steps = [1e3 * t / STEPS for t in times]
-        print(f"{name:>6}: median {statistics.median(steps):.1f} ms a step ({min(steps):.1f}–{max(steps):.1f})")
+        median, low, high = statistics.median(steps), min(steps), max(steps)
+        print(f"{name:>6}: median {median:.1f} ms a step ({low:.1f}–{high:.1f})")
     ratios = [a / b for a, b in pairs]
     print(f" ratio: median {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
 

@@ -35,8 +35,8 @@ class LanguageModel:
         perplexity = exp L                                                          (2)
         bits per character = L · tokens / (characters · ln 2)                       (3)
 
-    of which only the last can be compared between tokenizers. A batch has "tokens" [batch, time + 1]
-    and "token_mask" [batch, time].
+    of which only the last can be compared between tokenizers. A batch has "tokens"
+    [batch, time + 1] and "token_mask" [batch, time].
 
     Args:
         model: tokens → logits, with `initial_carry(batch)` and `extend(carry, tokens)`, as
@@ -167,7 +167,9 @@ class LanguageModel:
             # The last of the context is read by the first step.
             more = self._continue(state, draws, context, room + 1 - context.shape[1])
             text = jnp.concatenate([text, more], axis=1)
-        return [self.tokenizer.decode(row) for row in np.asarray(text[:, 1 : self.sample_length + 1])]
+        return [
+            self.tokenizer.decode(row) for row in np.asarray(text[:, 1 : self.sample_length + 1])
+        ]
 
     def texts(self, state: TrainState, key: Key[Array, ""]) -> dict[str, str]:
         """One sample."""

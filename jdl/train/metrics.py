@@ -26,7 +26,7 @@ class Mean(NamedTuple):
 class ExponentialMean(Mean):
     """A mean of logarithms, whose exponential is reported: perplexity, when they are nats.
 
-        value = exp(total / count)                                                  (1)
+    value = exp(total / count)                                                  (1)
     """
 
 

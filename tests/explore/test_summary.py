@@ -119,6 +119,7 @@ def test_half_precision_computes_the_same_table():
     assert half == jdl.summary("lenet5")
 
 
+@pytest.mark.slow
 def test_memory_of_training_gpt2_xl_is_predicted_without_allocating():
     memory = jdl.summary("gpt2_xl", training=True).training
     assert memory.parameters == memory.gradients == 4 * 1_557_611_200
@@ -128,6 +129,7 @@ def test_memory_of_training_gpt2_xl_is_predicted_without_allocating():
     assert 48 * 1024 * 1600 * 4 < memory.rematerialized < memory.activations / 10
 
 
+@pytest.mark.slow
 def test_memory_of_training_is_about_what_xla_takes():
     """With and without rematerialisation, for a step of AdamW."""
     sizes = {"num_layers": 4, "vocabulary_size": 500, "width": 64, "num_heads": 4}

@@ -13,7 +13,8 @@ class RecurrentLanguageModel(nn.Module):
 
         p(x_{t+1} | x_1, ..., x_t) = softmax(W h_t + b),  h = LSTM(embed(x))        (1)
 
-    The carry that comes out of one piece of text goes into the next (`extend`). Layers carry the names of torch's word language model.
+    The carry that comes out of one piece of text goes into the next (`extend`). Layers carry the
+    names of torch's word language model.
 
     Intermediates: `embedded`, and `hidden`, the outputs of the last LSTM.
 
@@ -36,9 +37,7 @@ class RecurrentLanguageModel(nn.Module):
     def setup(self) -> None:
         """Builds the layers."""
         self.encoder = nn.Embed(self.vocabulary_size, self.embedding_size, dtype=self.dtype)
-        self.rnn = LSTM(
-            self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype
-        )
+        self.rnn = LSTM(self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
         self.decoder = nn.Dense(self.vocabulary_size, dtype=self.dtype)
 

@@ -119,7 +119,7 @@ def test_cached_is_uncached(name, scan):
 def test_a_cache_needs_no_more_room_than_is_used():
     model, variables, text = made()
     whole = jax.jit(model.apply)(variables, text[:, :5])
-    logits, carry = model.apply(variables, model.initial_carry(3, 5), text[:, :5], method="extend")
+    logits, _ = model.apply(variables, model.initial_carry(3, 5), text[:, :5], method="extend")
     np.testing.assert_allclose(logits, whole, rtol=1e-5, atol=1e-5)
     with pytest.raises(UserError, match="5 positions, not 6"):
         model.apply(variables, model.initial_carry(3, 5), text[:, :6], method="extend")
@@ -159,9 +159,7 @@ def test_scanned_and_rematerialised_layers_compute_the_same(name):
     expected = to_names(gradient)
     for options in ({"scan": True}, {"remat": True}, {"scan": True, "remat": True}):
         other = model.clone(**options)
-        found, gradient = loss_and_gradient(
-            other, from_names(other, to_names(variables)), text
-        )
+        found, gradient = loss_and_gradient(other, from_names(other, to_names(variables)), text)
         assert float(found) == pytest.approx(float(loss), rel=1e-6)
         for key, array in to_names(gradient).items():
             np.testing.assert_allclose(array, expected[key], rtol=1e-4, atol=1e-5, err_msg=key)
@@ -178,7 +176,9 @@ def test_rematerialised_layers_drop_the_same_twice():
         return jax.jit(jax.grad(loss))(variables)
 
     found, expected = gradient(model.clone(remat=True)), gradient(model)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected
+    )
     assert optax.global_norm(expected) > 1e-2
 
 
@@ -210,7 +210,9 @@ def training_step(model):
         def loss(params):
             rngs = {"dropout": key}
             logits = model.apply({"params": params}, text, train=True, rngs=rngs)
-            return optax.softmax_cross_entropy_with_integer_labels(logits[:, :-1], text[:, 1:]).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(
+                logits[:, :-1], text[:, 1:]
+            ).mean()
 
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state
