@@ -1,8 +1,9 @@
-"""Grapheme to phoneme on CMUdict."""
+"""TODO."""
 
 import dataclasses
 from typing import Literal
 
+import flax.linen as nn
 import optax
 
 from jdl import create_model
@@ -13,69 +14,107 @@ from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.transduction import Transduction
 from jdl.train import Experiment
 
+LONGEST = 30  # phonemes that are written
+
+Model = Literal["lstm", "reversed", "bidirectional", "rnnsearch", "gnmt", "transformer"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Every field is a flag with this name."""
 
-    model: Literal["seq2seq"] = "seq2seq"
-    attention: bool = True
-    bidirectional: bool = True
-    reverse_source: bool = False
-    embedding_size: int = 128
+    model: Model = "bidirectional"
     hidden_size: int = 256
     num_layers: int = 1
-    epochs: int = 12
+    embedding_size: int = 128
+    epochs: int = 18
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
-    dropout: float = 0.3
+    dropout: float = 0.25
     label_smoothing: float = 0.1
     ema: float = 0.999
-    width: int = 5
+    beam: int = 5
+    length_penalty: float = 0.6
     seed: int = 0
 
 
+# All architectures, for four epochs each.
+sweep = [
+    Config(model="lstm", epochs=4),
+    Config(model="reversed", epochs=4),
+    Config(model="bidirectional", epochs=4),
+    Config(model="rnnsearch", epochs=4),
+    Config(model="gnmt", num_layers=3, epochs=4),
+    Config(model="transformer", num_layers=3, epochs=4, learning_rate=1e-3),
+]
+
+
+def make_model(config: Config) -> nn.Module:
+    """Builds one of the architectures, with or without the parts that make it."""
+    if config.model == "transformer":
+        return create_model(
+            "transformer_base",
+            source_vocabulary_size=LETTERS.size,
+            vocabulary_size=PHONEMES.size,
+            width=config.hidden_size,
+            num_layers=config.num_layers,
+            num_heads=4,
+            mlp_width=4 * config.hidden_size,
+            dropout=config.dropout,
+            max_length=LONGEST,
+        )
+    sizes = {
+        "source_vocabulary": LETTERS.size,
+        "target_vocabulary": PHONEMES.size,
+        "hidden_size": config.hidden_size,
+        "dropout": config.dropout,
+    }
+    if config.model == "gnmt":
+        return create_model("gnmt", num_layers=config.num_layers, **sizes)
+    sizes["embedding_size"] = config.embedding_size
+    if config.model == "rnnsearch":
+        return create_model("seq2seq_attention", maxout_size=config.hidden_size, **sizes)
+    attentive = config.model == "bidirectional"
+    return create_model(
+        "seq2seq",
+        num_layers=config.num_layers,
+        bidirectional=attentive,
+        attention=attentive,
+        reverse_source=config.model == "reversed",
+        **sizes,
+    )
+
+
 def build(config: Config) -> Experiment:
-    """Wires."""
-    splits = {name: load("cmudict", name).arrays() for name in ("train", "validation", "test")}
-    loaders = {
-        name: pronunciation_loader(
-            s["word"],
-            s["pronunciations"],
+    """Wires spellings and pronunciations, a network, and AdamW with a warm-up and a cosine."""
+    loaders = {}
+    for name in ("train", "validation", "test"):
+        words = load("cmudict", name).arrays()
+        loaders[name] = pronunciation_loader(
+            words["word"],
+            words["pronunciations"],
             config.batch_size if name == "train" else 256,
             every=name == "train",
             seed=config.seed,
         )
-        for name, s in splits.items()
-    }
     train = loaders["train"]
     num_steps = config.epochs * train.steps_per_epoch
     schedule = warmup_cosine(config.learning_rate, min(500, num_steps // 10), num_steps)
     return Experiment(
         task=Transduction(
-            model=create_model(
-                "seq2seq",
-                source_vocabulary=LETTERS.size,
-                target_vocabulary=PHONEMES.size,
-                embedding_size=config.embedding_size,
-                hidden_size=config.hidden_size,
-                num_layers=config.num_layers,
-                bidirectional=config.bidirectional,
-                reverse_source=config.reverse_source,
-                attention=config.attention,
-                dropout=config.dropout,
-            ),
+            model=make_model(config),
             optimizer=optax.chain(
                 optax.clip_by_global_norm(1.0),
                 optax.adamw(schedule, weight_decay=config.weight_decay),
             ),
             source=LETTERS,
             target=PHONEMES,
-            max_length=30,
+            max_length=LONGEST,
             label_smoothing=config.label_smoothing,
             ema=config.ema,
-            width=config.width,
+            width=config.beam,
+            length_penalty=config.length_penalty,
         ),
         train=train,
         validation=loaders["validation"],

@@ -113,9 +113,15 @@ def make_parser() -> argparse.ArgumentParser:
     )
     comparing.add_argument("--curves", type=Path, help="PNG to draw their losses to")
 
-    predicting = add("predict", predict, "Say what a trained network sees in images, and draw it.")
+    predicting = add(
+        "predict",
+        predict,
+        "Say what a trained network sees in images, and draw it; or what it makes of words.",
+    )
     _names(predicting, "run", f"{_RUN}; or, with --weights, a model's name", _runs_and_models)
-    predicting.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    predicting.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="image files; or words, where a run takes those"
+    )
     predicting.add_argument("--weights", type=Path, help="of the model: .safetensors or .pth")
     predicting.add_argument("--top", type=int, default=5, help="how many answers to give")
     predicting.add_argument("--output", type=Path, help="folder for the pictures")
@@ -277,7 +283,7 @@ def compare_runs(known: argparse.Namespace) -> None:
 
 
 def predict(known: argparse.Namespace) -> None:
-    """`jdl predict RUN IMAGE...` and `jdl predict MODEL --weights FILE IMAGE...`."""
+    """`jdl predict RUN INPUT...` and `jdl predict MODEL --weights FILE IMAGE...`."""
     from jdl import list_models
     from jdl.explore import predictions
     from jdl.explore.photographs import read_photograph
@@ -285,11 +291,12 @@ def predict(known: argparse.Namespace) -> None:
 
     if known.top < 1:
         raise UserError(f"--top must be at least 1, not {known.top}")
+    images = [Path(name) for name in known.inputs]
     if known.weights is not None:
         prepare_process(Options())
         with _changes_told():
             model, variables, expected = load_pretrained(known.run, known.weights)
-        photographs = map(read_photograph, known.images)
+        photographs = map(read_photograph, images)
         probabilities = predictions.classify(model, variables, photographs, expected)
         names = predictions.class_names(probabilities.shape[1])
         if names is None and probabilities.shape[1] == 1000:
@@ -303,13 +310,28 @@ def predict(known: argparse.Namespace) -> None:
             if known.run not in list_models():
                 raise
             raise UserError(f"{known.run} is a model: add --weights FILE, or name a run") from None
-        scores = predictions.ask_run(folder, experiment, known.images, known.convert)
+        if hasattr(experiment.task, "transduce"):
+            _write(experiment, folder, known.inputs, known.top)
+            return
+        scores = predictions.ask_run(folder, experiment, images, known.convert)
         answers = [list(each.items())[: known.top] for each in scores]
         seen, output = None, folder / "predictions"
-    files = predictions.picture_files(known.images, Path(known.run).name, known.output or output)
-    for path, best, file in zip(known.images, answers, files):
+    files = predictions.picture_files(images, Path(known.run).name, known.output or output)
+    for path, best, file in zip(images, answers, files):
         predictions.prediction_figure(read_photograph(path), best, seen).savefig(file, dpi=150)
         print(f"{path}: {', '.join(f'{name} {score:.1%}' for name, score in best)}\n  {file}")
+
+
+def _write(experiment: Any, folder: Path, inputs: Sequence[str], top: int) -> None:
+    """Prints what a run turns texts into, the likeliest first."""
+    # What cannot be read is refused before anything is restored.
+    experiment.task.check(inputs)
+    for text, answers in zip(
+        inputs, experiment.task.transduce(_restore(experiment, folder), inputs)
+    ):
+        print(text)
+        for answer, probability in answers[:top]:
+            print(f"  {probability:6.1%}  {answer}")
 
 
 def sample(known: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from jdl.errors import UserError, unknown
 
 EMBEDDED = {
     "bible_en": "jdl.data.builders.bible_en:BibleEnglish",
+    "bible_en_ja": "jdl.data.builders.bible_en_ja:BibleEnglishJapanese",
     "cmudict": "jdl.data.builders.cmudict:CMUDict",
     "digit_scenes": "jdl.data.builders.digit_scenes:DigitScenes",
     "digits8x8": "jdl.data.builders.digits8x8:Digits8x8",

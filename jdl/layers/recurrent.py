@@ -10,6 +10,8 @@ from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from jdl.errors import UserError
+from jdl.ops import cudnn
 from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 
 # Weights are laid out as torch's: [gates · out, in], the gates one after another.
@@ -19,7 +21,7 @@ input_init = nn.initializers.variance_scaling(
 orthogonal_init = nn.initializers.orthogonal()
 
 Sequences = Float[Array, "batch time features"]
-Lengths = Int[Array, " batch"]
+Lengths = Int[Array, " sequences"]
 State = Float[Array, "batch layers hidden"]
 Carry = PyTree  # a State for each of hidden and cell
 
@@ -50,6 +52,17 @@ def forget_one_init(key, shape, dtype=jnp.float32) -> Array:
     return jnp.zeros(shape, dtype).at[quarter : 2 * quarter].set(1)
 
 
+def _check(lengths: Lengths | None, batch: int, time: int) -> None:
+    if lengths is None:
+        return
+    if len(lengths) != batch:
+        raise UserError(f"a batch of {batch} sequences needs as many lengths, not {len(lengths)}")
+    if not isinstance(lengths, jax.core.Tracer) and not bool(
+        ((lengths >= 0) & (lengths <= time)).all()
+    ):
+        raise UserError(f"lengths must lie in 0..{time}, the steps there are: {lengths.tolist()}")
+
+
 class _Stack(nn.Module):
     """What RNN, LSTM and GRU share: layers, directions, lengths, dropout, residual connections.
 
@@ -65,7 +78,7 @@ class _Stack(nn.Module):
         dropout: rate between the layers.
         residual: from the second layer on, add a layer's inputs to its outputs.
         second_bias: as torch, give the recurrent side a bias of its own where the input side's is
-            enough. The GRU's candidate has its own in any case.
+            enough. It is not for the candidate of a GRU that resets after the product.
         dtype: of the products; cells, gates and parameters stay float32.
     """
 
@@ -104,8 +117,13 @@ class _Stack(nn.Module):
 
         Returns:
             The hidden states of the last layer at all steps, and the carry after the last step.
+
+        Raises:
+            UserError: there is not one length for each sequence, or one is not within the steps
+                (which compiled code cannot check).
         """
         batch, time, _ = inputs.shape
+        _check(lengths, batch, time)
         carry = self.initial_carry(batch) if carry is None else carry
         states = carry if self.states > 1 else (carry,)
         mask = None
@@ -116,20 +134,13 @@ class _Stack(nn.Module):
         for layer in range(self.num_layers):
             if layer:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            outputs = []
-            for reverse in (False, True)[: self.directions]:
-                place = layer * self.directions + reverse
-                output, *others = self._layer(
-                    f"l{layer}{'_reverse' * reverse}",
-                    x,
-                    tuple(state[:, place] for state in states),
-                    mask,
-                    reverse,
-                )
-                last = output[0 if reverse else -1]
-                lasts.append((last.astype(jnp.float32), *others))
-                outputs.append(output)
-            y = jnp.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
+            first = layer * self.directions
+            here = [
+                tuple(state[:, place] for state in states)
+                for place in range(first, first + self.directions)
+            ]
+            y, last = self._layer(layer, x, here, mask, lengths)
+            lasts += last
             if mask is not None:
                 y = y * mask[..., None].astype(y.dtype)
             x = x + y if self.residual and layer else y
@@ -147,20 +158,33 @@ class _Stack(nn.Module):
         zeros = tuple(jnp.zeros(shape) for _ in range(self.states))
         return zeros if self.states > 1 else zeros[0]
 
-    def _layer(self, name: str, x: Array, states: tuple, mask: Array | None, reverse: bool):
+    def _layer(
+        self, layer: int, x: Array, states: list[tuple], mask: Array | None, lengths: Array | None
+    ) -> tuple[Array, list[tuple]]:
+        """Runs a layer, time first; returns its outputs and the last state of each direction."""
+        outputs, lasts = [], []
+        for reverse, state in enumerate(states):
+            name = f"l{layer}{'_reverse' * reverse}"
+            weight_ih, weight_hh, bias, recurrent_bias, x_, hidden = promote_dtype(
+                *self._weights(name, x.shape[-1]), x, state[0], dtype=self.dtype
+            )
+            # One product of two matrices: XLA's CPU compiler is slow on a batched one's gradient.
+            inputs = x_.reshape(-1, x_.shape[-1]) @ weight_ih.T + bias[None, :]
+            inputs = inputs.reshape(*x_.shape[:2], len(bias))
+            output, *others = self._run(
+                name, inputs, weight_hh, recurrent_bias, (hidden, *state[1:]), mask, bool(reverse)
+            )
+            last = output[0 if reverse else -1].astype(jnp.float32)
+            lasts.append((last, *others))
+            outputs.append(output)
+        return jnp.concatenate(outputs, axis=-1), lasts
+
+    def _weights(self, name: str, features: int) -> tuple[Array, Array, Array, Array | None]:
+        """Returns both matrices, and the biases of both sides."""
         gates = self.gates * self.hidden_size
-        weight_ih = self.param(f"weight_ih_{name}", input_init, (gates, x.shape[-1]))
+        weight_ih = self.param(f"weight_ih_{name}", input_init, (gates, features))
         weight_hh = self.param(f"weight_hh_{name}", recurrent_init, (gates, self.hidden_size))
-        bias, recurrent_bias = self._biases(name)
-        x, weight_ih, weight_hh, hidden, bias, recurrent_bias = promote_dtype(
-            x, weight_ih, weight_hh, states[0], bias, recurrent_bias, dtype=self.dtype
-        )
-        # One product of two matrices: XLA's CPU compiler is slow on the gradient of a batched one.
-        inputs = x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias[None, :]
-        inputs = inputs.reshape(*x.shape[:2], gates)
-        return self._run(
-            name, inputs, weight_hh, recurrent_bias, (hidden, *states[1:]), mask, reverse
-        )
+        return weight_ih, weight_hh, *self._biases(name)
 
     def _biases(self, name: str) -> tuple[Array, Array | None]:
         """Returns what is added to the input side, and what to the recurrent side."""
@@ -199,7 +223,7 @@ class RNN(_Stack):
 
 
 class LSTM(_Stack):
-    """A stack of long short-term memories, as torch's LSTM.
+    """A stack of long short-term memories, as torch's LSTM; cuDNN's on a GPU that has it.
 
     The attributes of all stacks, and:
 
@@ -218,6 +242,18 @@ class LSTM(_Stack):
     gates = 4
     states = 2
     bias_init = staticmethod(forget_one_init)
+
+    def _layer(self, layer, x, states, mask, lengths):
+        half = jnp.result_type(self.dtype or x.dtype) != jnp.float32
+        if self.peepholes or half or not cudnn.is_available():
+            return super()._layer(layer, x, states, mask, lengths)
+        names = [f"l{layer}", f"l{layer}_reverse"][: self.directions]
+        weights = [self._weights(name, x.shape[-1])[:3] for name in names]
+        if lengths is None:
+            lengths = jnp.full(x.shape[1], x.shape[0])
+        hidden, cell = (jnp.stack(parts) for parts in zip(*states, strict=True))
+        outputs, hidden, cell = cudnn.lstm(x.swapaxes(0, 1), weights, hidden, cell, lengths)
+        return outputs.swapaxes(0, 1), list(zip(hidden, cell))
 
     def _run(self, name, inputs, weight, bias, states, mask, reverse):
         if not self.peepholes:
@@ -252,12 +288,13 @@ class GRU(_Stack):
     def _biases(self, name):
         size = self.hidden_size
         bias = self.param(f"bias_ih_{name}", self.bias_init, (3 * size,))
-        # The candidate's is not the input side's: the reset gate may come in between.
-        shape = (3 * size if self.second_bias else size,)
-        second = self.param(f"bias_hh_{name}", nn.initializers.zeros, shape)
         if self.second_bias:
-            bias = bias.at[: 2 * size].add(second[: 2 * size])
-        return bias, second[-size:]
+            second = self.param(f"bias_hh_{name}", nn.initializers.zeros, (3 * size,))
+            return bias.at[: 2 * size].add(second[: 2 * size]), second[2 * size :]
+        if self.reset == "before":
+            return bias, jnp.zeros(size)
+        # With the reset gate between the two, the candidate's sides need a bias each.
+        return bias, self.param(f"bias_hh_{name}", nn.initializers.zeros, (size,))
 
     def _run(self, name, inputs, weight, bias, states, mask, reverse):
         run = (inputs, weight, bias, states[0], mask)

@@ -150,6 +150,42 @@ def _for_cpu(images, kernel, stride, pads, options) -> Callable[[Array, Array], 
     return None
 
 
+def causal_conv(
+    signals: Float[Array, "batch time inputs"],
+    kernel: Float[Array, "taps inputs outputs"],
+    dilation: int = 1,
+) -> Float[Array, "batch time outputs"]:
+    """Convolves along time so that no output sees a later input.
+
+        y_t = Σⱼ w_j x_{t − (k − 1 − j)·d},  j = 0 … k − 1, with zeros before the beginning  (1)
+
+    Args:
+        signals: x.
+        kernel: w, of k taps; the last is that of the present.
+        dilation: d, steps from one tap to the next.
+
+    Returns:
+        y, as long as x.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.arange(1.0, 6.0)[None, :, None]
+        >>> causal_conv(x, jnp.ones((2, 1, 1)), dilation=2)[0, :, 0].tolist()
+        [1.0, 2.0, 4.0, 6.0, 8.0]
+
+    Source: van den Oord et al., 2016, https://arxiv.org/abs/1609.03499, section 2.1.
+    """
+    past = (len(kernel) - 1) * dilation
+    return lax.conv_general_dilated(
+        signals,
+        kernel,
+        (1,),
+        [(past, 0)],
+        rhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+    )
+
+
 def conv_transpose(
     images: Images,
     kernel: Float[Array, "rows columns channels features"],

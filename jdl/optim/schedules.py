@@ -62,3 +62,35 @@ def warmup_cosine(
             "train longer, or warm up for less"
         )
     return optax.warmup_cosine_decay_schedule(start, peak, warmup_steps, num_steps, end)
+
+
+def noam(width: int, warmup_steps: int, factor: float = 1.0) -> optax.Schedule:
+    """Raises the rate linearly, then lowers it with the inverse square root of the step.
+
+        η(n) = f · d^−½ · min(m^−½, m · w^−3/2),  m = n + 1                         (1)
+
+    The paper's first step is 1, optax's is 0.
+
+    Args:
+        width: d, of the Transformer.
+        warmup_steps: w, at least 1.
+        factor: f; 1 in the paper.
+
+    Raises:
+        UserError: no warm-up.
+
+    Example:
+        >>> schedule = noam(512, 4000)
+        >>> [round(float(schedule(step)), 6) for step in (0, 3999, 15_999)]
+        [0.0, 0.000699, 0.000349]
+
+    Source: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, equation 3.
+    """
+    if warmup_steps < 1:
+        raise UserError(f"Noam's schedule needs a warm-up of at least 1 step, not {warmup_steps}")
+
+    def schedule(step):
+        step = step + 1
+        return factor * width**-0.5 * jnp.minimum(step**-0.5, step * warmup_steps**-1.5)
+
+    return schedule

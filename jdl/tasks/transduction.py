@@ -107,8 +107,10 @@ class Transduction:
             share = self.scheduled_sampling(step)
             logits = self._own_draws(variables, batch, inputs, share, draw_key, random)
         logits = logits.astype(jnp.float32)
-        q = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), self.label_smoothing)
-        loss = mean(optax.softmax_cross_entropy(logits, q), mask)
+        # (2) without an array of q, which a large vocabulary makes the largest of all.
+        alike = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        loss = mean(losses + self.label_smoothing * (alike - losses), mask)
         right = mean(logits.argmax(-1) == targets, mask)
         return loss, (model_state, {"loss": loss, "accuracy": right})
 
@@ -196,6 +198,16 @@ class Transduction:
             else None,
         )
 
+    def check(self, sources: Sequence[Sequence[str]]) -> None:
+        """Refuses sources that cannot be read.
+
+        Raises:
+            UserError: a source is empty, or has a symbol that is not in the vocabulary.
+        """
+        for source in sources:
+            if not len(self.source.encode(source)):
+                raise UserError("there is nothing to read in an empty sequence")
+
     def transduce(
         self, state: AveragedState, sources: Sequence[Sequence[str]]
     ) -> list[list[tuple[str, float]]]:
@@ -206,24 +218,31 @@ class Transduction:
             sources: symbols of each, such as the letters of a word.
 
         Returns:
-            Of each source the sequences of the beam, best first, with their probabilities.
+            Of each source the sequences of the beam, best first, each with its probability.
 
         Raises:
-            UserError: a source is empty, or has a symbol that is not in the vocabulary.
+            UserError: as `check`.
         """
-        if not all(len(source) for source in sources):
-            raise UserError("there is nothing to read in an empty sequence")
+        self.check(sources)
         encoded = [self.source.encode(source) for source in sources]
-        lengths = np.array([len(ids) for ids in encoded], np.int32)
-        tokens, scores = jax.jit(self._beam)(state.average, pad_sequences(encoded), lengths)
+        source = jnp.asarray(pad_sequences(encoded))
+        length = jnp.array([len(ids) for ids in encoded])
+        tokens, probabilities = jax.jit(self._candidates)(state.average, source, length)
         return [
-            [
-                (self.separator.join(self.target.decode(ids)), float(np.exp(score)))
-                for ids, score in zip(row, row_scores)
-                if np.isfinite(score)
-            ]
-            for row, row_scores in zip(np.asarray(tokens), np.asarray(scores))
+            [(self.separator.join(self.target.decode(ids)), p) for ids, p in zip(*row)]
+            for row in zip(np.asarray(tokens), np.asarray(probabilities).tolist())
         ]
+
+    def _candidates(self, variables: PyTree, source, source_length) -> tuple[Array, Array]:
+        """Searches; returns the tokens of the beam, [batch, width, time], and p of each."""
+        found, _ = self._beam(variables, source, source_length)
+        tokens = found.reshape(-1, found.shape[-1])
+        inputs = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=END)
+        sources = repeat_rows((source, source_length), self.width)
+        logits = self.model.apply(variables, *sources, inputs).astype(jnp.float32)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, tokens)
+        counted = jnp.arange(tokens.shape[1])[None] <= length_before(tokens, END)[:, None]
+        return found, jnp.exp(-(losses * counted).sum(-1)).reshape(found.shape[:2])
 
     def figures(
         self, state: AveragedState, batch: Batch, key: Key[Array, ""]

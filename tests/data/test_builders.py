@@ -7,6 +7,7 @@ import pytest
 from jdl.data import load, prepare
 from jdl.data.builders import digit_scenes, mnist5k, moving_digits
 from jdl.data.builders.bible_en import BibleEnglish
+from jdl.data.builders.bible_en_ja import BibleEnglishJapanese
 from jdl.data.builders.embedded import stratified_split
 from jdl.data.builders.stocks import TICKERS, Stocks
 from jdl.data.builders.tiny_shakespeare import split_text
@@ -118,6 +119,29 @@ def test_bible_en(tmp_path):
     assert 4_000_000 < len(text) < 4_100_000
     assert "In the beginning God created the heavens and the earth.\n" in text
     assert "{" not in text  # translators' notes
+
+
+def test_bible_en_ja(tmp_path):
+    prepare("bible_en_ja", data_dir=tmp_path)
+    splits = everything("bible_en_ja", tmp_path)
+    assert {s: len(splits[s]["en"]) for s in SPLITS} == BibleEnglishJapanese.SPLITS
+    chapters = {
+        name: set(zip(split["book"], split["chapter"].tolist())) for name, split in splits.items()
+    }
+    # The same chapters as of the English one, so that a model of one may be tried on the other.
+    for name in SPLITS:
+        english = BibleEnglish(data_dir="never written").examples(name)
+        assert chapters[name] == {(text["book"], text["chapter"]) for text in english}
+    verses = {
+        (split["book"][i], int(split["chapter"][i]), int(split["verse"][i])): (en, ja)
+        for split in splits.values()
+        for i, (en, ja) in enumerate(zip(split["en"], split["ja"]))
+    }
+    assert len(verses) == sum(BibleEnglishJapanese.SPLITS.values())  # none twice
+    assert verses["John", 11, 35] == ("Jesus wept.", "イエス涙をながし給ふ。")
+    assert verses["Genesis", 1, 3][1] == "神光あれと言たまひければ光ありき"
+    assert ("Mark", 15, 28) not in verses  # only the English one has it
+    assert all(text.strip() and "なし]" not in text for pair in verses.values() for text in pair)
 
 
 @pytest.fixture(scope="module")

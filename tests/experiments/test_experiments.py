@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jdl
+from jdl.data import BucketLoader
 from jdl.launch import experiment_files, load_experiment, parse_flags
 from jdl.train import fit
 from jdl.train.options import Options
@@ -38,6 +40,14 @@ SHRUNK = {
     "compound_scaling_mnist": {"epochs": 1},
     "convnet_1d_stocks": {"epochs": 1},
     "convnet_3d_moving_digits": {"epochs": 1, "features": (2, 2)},
+    "adding_problem": {"length": 8, "num_examples": 40, "num_blocks": 1},
+    "forecasting_stocks": {"epochs": 1, "num_blocks": 1},
+    "translation_bible_en_ja": {
+        "vocabulary_size": 300,
+        "width": 8,
+        "mlp_width": 8,
+        "num_layers": 1,
+    },
 }
 
 
@@ -53,12 +63,21 @@ def folder(tmp_path_factory):
 
 def shorten(experiment):
     """Two steps, and a handful of examples to measure on."""
-    test = experiment.test
-    if hasattr(test, "arrays"):
+    test, task = experiment.test or experiment.validation, experiment.task
+    if isinstance(test, BucketLoader):
+        few = {
+            name: [ids[:length] for ids, length in zip(padded[:8], test.lengths[name])]
+            for name, padded in test.padded.items()
+        }
+        arrays = {name: array[:8] for name, array in test.arrays.items()}
+        test = BucketLoader(few, 8, boundaries=test.boundaries.tolist(), arrays=arrays)
+    elif hasattr(test, "arrays"):
         few = {name: array[:8] for name, array in test.arrays.items()}
         test = type(test)(few, 8)
+    if hasattr(task, "sentences"):
+        task = dataclasses.replace(task, sentences=task.sentences[:8])
     return dataclasses.replace(
-        experiment, num_steps=2, evaluate_every=2, validation=test, test=test
+        experiment, task=task, num_steps=2, evaluate_every=2, validation=test, test=test
     )
 
 
@@ -77,6 +96,10 @@ def test_two_steps(name, folder, monkeypatch):
     assert len(list((folder / name / "figures").glob("*.png"))) >= 2
     if name in ("lstm_char", "gpt_char"):
         assert (folder / name / "sample.txt").read_text()
+    if name == "forecasting_stocks":
+        assert "MSFT" in (folder / name / "errors.txt").read_text()
+    if name == "translation_bible_en_ja":
+        assert (folder / name / "translations.txt").read_text().startswith("BLEU")
 
 
 @pytest.mark.parametrize("name", SHRUNK)
@@ -133,6 +156,57 @@ def test_windows_of_prices_see_nothing_of_what_they_forecast():
         np.testing.assert_allclose(cut["next_week"][i], week)
         before = np.sqrt(np.mean(returns[i + 3 : i + 8] ** 2))
         np.testing.assert_allclose(cut["last_week"][i], before)
+
+
+@pytest.mark.parametrize("name", ["tcn", "signal_lstm"])
+def test_a_shuffled_future_changes_no_forecast_of_the_past(name):
+    stocks = load_experiment("forecasting_stocks")
+    days, window, cut = 60, 12, 20
+    random = np.random.RandomState(0)
+
+    def table(seed):
+        draws = np.random.RandomState(seed).randn(2, 2 * days)
+        price, volume = np.exp(np.cumsum(draws / 50, axis=1))
+        high = price * (1 + draws[1] ** 2)
+        columns = {"adj_close": price, "high": high, "low": price, "volume": volume}
+        return {"ticker": np.repeat([0, 1], days), **columns}
+
+    shuffled, order = table(2), np.arange(2 * days)
+    for ticker in range(2):
+        random.shuffle(order[ticker * days :][cut + 1 : days])
+    shuffled = {key: column[order] for key, column in shuffled.items() if key != "ticker"}
+    shuffled["ticker"] = table(2)["ticker"]
+
+    def forecasts(test):
+        splits = {"train": table(0), "validation": table(1), "test": test}
+        made = {key: stocks.windows(value, ["A", "B"], window) for key, value in splits.items()}
+        scaled = stocks.scaled(made)
+        model = jdl.create_model(name, **({"features": (4, 4)} if name == "tcn" else {}))
+        variables = jax.jit(model.init)(jax.random.key(0), scaled["test"].inputs)
+        return made, scaled, np.asarray(jax.jit(model.apply)(variables, scaled["test"].inputs))
+
+    made, scaled, before = forecasts(table(2))
+    _, other, after = forecasts(shuffled)
+    np.testing.assert_array_equal(scaled["train"].inputs, other["train"].inputs)
+    seen = scaled["train"].inputs
+    np.testing.assert_allclose(seen.mean((0, 1)), 0, atol=1e-5)
+    np.testing.assert_allclose(seen.std((0, 1)), 1, atol=1e-5)
+    # Window i ends with day i + window, which is today; only the day after it is forecast.
+    count = days - window - 1
+    assert len(before) == 2 * count
+    for ticker in range(2):
+        first = ticker * count
+        price = table(2)["adj_close"][ticker * days :]
+        for i in (0, 5, count - 1):
+            assert made["test"].price[first + i] == price[i + window]
+            change = np.log(price[i + window + 1] / price[i + window])
+            np.testing.assert_allclose(made["test"].change[first + i], change, rtol=1e-6)
+        past = slice(first, first + cut - window + 1)
+        np.testing.assert_array_equal(before[past], after[past])
+        # A window that reaches into the future still answers for its days before as before.
+        reaching = first + cut - window + 3
+        np.testing.assert_allclose(before[reaching, :-3], after[reaching, :-3], atol=1e-6)
+        assert (before[reaching, -1] != after[reaching, -1]).all()
 
 
 def test_the_grid_of_compound_scaling_costs_twice_the_base():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.ops.convolution import conv_general_dilated, conv_transpose
+from jdl.ops.convolution import causal_conv, conv_general_dilated, conv_transpose
 
 CASES = [  # height, width, kernel, stride, padding, output_padding
     (1, 1, 4, 1, 0, 0),
@@ -162,3 +162,18 @@ def test_one_pixel_kernels_are_products_of_matrices():
     )
     assert "dot_general" in jaxpr
     assert "conv" not in jaxpr
+
+
+@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (3, 1), (2, 5), (4, 3)])
+def test_causal_convolution_equals_loops(taps, dilation):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((2, 9, 3), dtype=np.float32)
+    w = random.standard_normal((taps, 3, 4), dtype=np.float32)
+    expected = np.zeros((2, 9, 4))
+    for t in range(9):
+        for j in range(taps):
+            past = t - (taps - 1 - j) * dilation
+            if past >= 0:
+                expected[:, t] += x[:, past] @ w[j]
+    found = causal_conv(jnp.asarray(x), jnp.asarray(w), dilation)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -2,7 +2,7 @@ import optax
 import pytest
 
 from jdl.errors import UserError
-from jdl.optim.schedules import warmup_cosine, with_warmup
+from jdl.optim.schedules import noam, warmup_cosine, with_warmup
 
 
 def test_a_schedule_that_was_warmed_up_is_where_it_would_have_been():
@@ -23,3 +23,13 @@ def test_a_cosine_begins_and_ends_where_it_should():
 def test_a_run_that_is_over_before_its_warm_up_is_refused():
     with pytest.raises(UserError, match="run of 10 updates is over before its warm-up of 10"):
         warmup_cosine(1.0, 10, 10)
+
+
+def test_noam_rises_to_the_end_of_the_warm_up_and_falls_with_the_root():
+    schedule = noam(64, 100, factor=2.0)
+    rates = [float(schedule(n)) for n in range(400)]
+    expected = [2 * 64**-0.5 * min(n**-0.5, n * 100**-1.5) for n in range(1, 401)]
+    assert rates == pytest.approx(expected, rel=1e-5)
+    assert max(rates) == rates[99] == pytest.approx(2 * rates[399])
+    with pytest.raises(UserError, match="at least 1 step, not 0"):
+        noam(64, 0)

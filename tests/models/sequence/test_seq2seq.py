@@ -1,0 +1,195 @@
+"""What every network from sequence to sequence must do, and each one's own."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdl import create_model
+from jdl.models.sequence.seq2seq import reversed_within
+
+SMALL = {"source_vocabulary": 7, "target_vocabulary": 9, "hidden_size": 8}
+MODELS = {
+    "plain": lambda **o: create_model("seq2seq", embedding_size=6, num_layers=2, **SMALL, **o),
+    "attention": lambda **o: create_model(
+        "seq2seq",
+        embedding_size=6,
+        num_layers=2,
+        **SMALL,
+        attention=True,
+        bidirectional=True,
+        reverse_source=False,
+        **o,
+    ),
+    "reversed attention": lambda **o: create_model(
+        "seq2seq", embedding_size=6, num_layers=1, **SMALL, attention=True, **o
+    ),
+    "rnnsearch": lambda **o: create_model(
+        "seq2seq_attention", embedding_size=6, maxout_size=5, **SMALL, **o
+    ),
+    "gnmt": lambda **o: create_model("gnmt", num_layers=3, **SMALL, **o),
+}
+SOURCE = jnp.array([[3, 1, 4, 1, 5], [2, 6, 5, 0, 0]])
+LENGTHS = jnp.array([5, 3])
+INPUTS = jnp.array([[0, 2, 7, 1], [0, 8, 2, 8]])
+
+
+@functools.cache
+def build(name, **overrides):
+    model = MODELS[name](**overrides)
+    variables = jax.jit(model.init)(jax.random.key(0), SOURCE, LENGTHS, INPUTS)
+    random = np.random.default_rng(0)
+    # Biases that are not zero, and scores that are not alike.
+    noise = lambda leaf: leaf + 0.3 * random.standard_normal(leaf.shape).astype(np.float32)
+    return model, jax.tree.map(noise, variables)
+
+
+@functools.cache
+def forward(name):
+    model, variables = build(name)
+    return jax.jit(lambda *inputs: model.apply(variables, *inputs))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_step_by_step_is_all_at_once(name):
+    model, variables = build(name)
+    whole = forward(name)(SOURCE, LENGTHS, INPUTS)
+
+    @jax.jit
+    def begin():
+        memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
+        return memory, model.apply(variables, memory, method="initial_carry")
+
+    memory, carry = begin()
+    step = jax.jit(
+        lambda carry, tokens: model.apply(variables, memory, carry, tokens, method="step")
+    )
+    for t in range(INPUTS.shape[1]):
+        logits, carry, attention = step(carry, INPUTS[:, t])
+        np.testing.assert_allclose(logits, whole[:, t], rtol=1e-4, atol=1e-5)
+        if name == "plain":
+            assert attention is None
+        else:
+            np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+            np.testing.assert_array_equal(attention[1, 3:], 0)
+            assert float(attention[0].std()) > 1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_stands_in_the_padding_does_not_matter(name):
+    logits = forward(name)(SOURCE, LENGTHS, INPUTS)
+    other = SOURCE.at[1, 3:].set(jnp.array([4, 2]))
+    np.testing.assert_array_equal(forward(name)(other, LENGTHS, INPUTS), logits)
+    model, variables = build(name)
+    alone = jax.jit(model.apply)(variables, SOURCE[1:, :3], LENGTHS[1:], INPUTS[1:])
+    np.testing.assert_allclose(alone[0], logits[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_token_changes_what_comes_after_it_only(name):
+    before = forward(name)(SOURCE, LENGTHS, INPUTS)
+    after = forward(name)(SOURCE, LENGTHS, INPUTS.at[:, 2].set(3))
+    np.testing.assert_array_equal(before[:, :2], after[:, :2])
+    assert (jnp.abs(before[:, 2:] - after[:, 2:]).max((1, 2)) > 1e-4).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_symbol_of_the_source_matters(name):
+    logits = forward(name)(SOURCE, LENGTHS, INPUTS)
+    for place in range(5):
+        other = SOURCE.at[0, place].set(6)
+        assert jnp.abs(forward(name)(other, LENGTHS, INPUTS) - logits)[0].max() > 1e-4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_dropout_acts_in_training_only(name):
+    model, variables = build(name, dropout=0.5)
+    apply = jax.jit(
+        lambda key: model.apply(
+            variables, SOURCE, LENGTHS, INPUTS, train=True, rngs={"dropout": key}
+        )
+    )
+    one, two = map(apply, jax.random.split(jax.random.key(0)))
+    assert jnp.abs(one - two).max() > 1e-3
+    # Without the flag there is no key to draw from.
+    np.testing.assert_allclose(
+        jax.jit(model.apply)(variables, SOURCE, LENGTHS, INPUTS),
+        forward(name)(SOURCE, LENGTHS, INPUTS),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_the_source_is_read_backwards():
+    """A reader of reversed sources is a reader of sources that are given reversed."""
+    backwards, forwards = (MODELS["plain"](reverse_source=r) for r in (True, False))
+    _, variables = build("plain")
+    np.testing.assert_allclose(
+        backwards.apply(variables, SOURCE, LENGTHS, INPUTS),
+        forwards.apply(variables, reversed_within(SOURCE, LENGTHS), LENGTHS, INPUTS),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_attention_points_at_the_source_as_it_is_written():
+    """Where the source is read backwards too: position i is symbol i."""
+    model, variables = build("reversed attention")
+    memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
+    _, found = model.apply(variables, SOURCE, LENGTHS, method="encode", mutable="intermediates")
+    (outputs,) = found["intermediates"]["memory"]
+    keys = model.apply(variables, reversed_within(outputs, LENGTHS), method=lambda m, x: m.keys(x))
+    np.testing.assert_allclose(memory["keys"], keys, rtol=1e-6)
+
+
+def count(name):
+    model = create_model(name)
+    example = [jnp.zeros((1, 4), int), jnp.ones(1, int), jnp.zeros((1, 4), int)]
+    params = jax.eval_shape(model.init, jax.random.key(0), *example)["params"]
+    return {k: sum(leaf.size for leaf in jax.tree.leaves(v)) for k, v in params.items()}
+
+
+def test_seq2seq_has_the_papers_64_million_recurrent_weights():
+    parts = count("seq2seq")
+    weights = 4 * 8 * 1000 * 1000
+    assert parts["encoder"] == parts["decoder"] == weights + 4 * 2 * 4000
+    assert parts["source_embedding"] == 160_000_000
+    assert parts["output"] == 80_080_000
+
+
+def test_rnnsearch_is_the_sum_of_the_papers_matrices():
+    m, n, maxout, vocabulary = 620, 1000, 500, 30_000
+    encoder = 2 * (3 * n * m + 3 * n * n + 3 * n)
+    start = n * n + n
+    alignment = n * n + n * 2 * n + n
+    decoder = 3 * n * m + 3 * n * n + 3 * n * 2 * n + 3 * n
+    output = 2 * maxout * (n + m + 2 * n) + 2 * maxout + vocabulary * maxout + vocabulary
+    total = 2 * vocabulary * m + encoder + start + alignment + decoder + output
+    assert sum(count("seq2seq_attention").values()) == total
+
+
+def test_gnmt_is_the_sum_of_its_layers():
+    n, vocabulary = 1024, 32_000
+
+    def lstm(inputs):
+        return 4 * n * (inputs + n) + 4 * n
+
+    encoder = 2 * lstm(n) + lstm(2 * n) + 6 * lstm(n)
+    attention = n * n + n * n + n
+    decoder = 8 * lstm(2 * n)
+    total = 2 * vocabulary * n + encoder + attention + decoder + vocabulary * n + vocabulary
+    assert sum(count("gnmt").values()) == total
+
+
+def test_gnmt_adds_inputs_to_outputs_from_the_third_layer_on():
+    """With a silent third layer, what comes out is what the second layer gave."""
+    model, variables = build("gnmt")
+    params = dict(variables["params"])
+    silent = lambda leaf: jnp.zeros_like(leaf)
+    params["encoder_2"] = jax.tree.map(silent, params["encoder_2"])
+    two = create_model("gnmt", num_layers=2, **SMALL)
+    memory = model.apply({"params": params}, SOURCE, LENGTHS, method="encode")
+    below = two.apply({"params": params}, SOURCE, LENGTHS, method="encode")
+    np.testing.assert_allclose(memory["outputs"], below["outputs"], rtol=1e-5)
