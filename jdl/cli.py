@@ -96,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         help="shape of an input without the batch, as 32,32,1; once for each input",
     )
+    summarise.add_argument("--training", action="store_true", help="memory of training, too")
 
     training = add("train", None, "Train an experiment; its own flags follow its name.")
     _names(training, "experiment", "name of an experiment, or a .py file of yours", _experiments)
@@ -248,10 +249,10 @@ def list_names(known: argparse.Namespace) -> None:
 
 
 def show_summary(known: argparse.Namespace) -> None:
-    """`jdl summary MODEL [--shape H,W,C]`."""
+    """`jdl summary MODEL [--shape H,W,C] [--training]`."""
     from jdl import summary
 
-    print(summary(known.model, *known.shape))
+    print(summary(known.model, *known.shape, training=known.training))
 
 
 def evaluate_run(known: argparse.Namespace) -> None:

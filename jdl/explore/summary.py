@@ -15,6 +15,7 @@ from rich.table import Table
 
 from jdl.errors import UserError
 from jdl.explore.macs import count_macs
+from jdl.explore.memory import TrainingMemory, training_memory
 from jdl.explore.receptive_field import ReceptiveField, receptive_fields
 from jdl.models.registry import Example, create_model, example_of, model_info
 from jdl.ops.lowering import plain_lowerings
@@ -55,12 +56,14 @@ class Summary:
         total_parameters: numbers that are trained.
         total_macs: multiply–adds of products and convolutions, for one example.
         memory_bytes: what the variables (parameters and running statistics) take.
+        training: what training takes, where it was asked for.
     """
 
     rows: tuple[Row, ...]
     total_parameters: int
     total_macs: int
     memory_bytes: int
+    training: TrainingMemory | None = None
 
     def __str__(self) -> str:
         lines = [COLUMNS, *map(_cells, self.rows)]
@@ -83,13 +86,26 @@ class Summary:
         return table
 
     def _totals(self) -> str:
-        return (
+        totals = (
             f"{self.total_parameters:,} parameters, {self.total_macs:,} MACs per example, "
             f"{_bytes(self.memory_bytes)} of variables"
         )
+        memory = self.training
+        if memory is None:
+            return totals
+        totals += (
+            f"\ntraining with AdamW: {_bytes(memory.parameters)} of parameters, "
+            f"{_bytes(memory.gradients)} of gradients, {_bytes(memory.moments)} of moments, "
+            f"{_bytes(memory.activations)} of activations per example"
+        )
+        if memory.rematerialized is None:
+            return totals
+        return f"{totals} ({_bytes(memory.rematerialized)} rematerialised)"
 
 
-def summary(model: str | nn.Module, *input_shapes: Sequence[int]) -> Summary:
+def summary(
+    model: str | nn.Module, *input_shapes: Sequence[int], training: bool = False
+) -> Summary:
     """Describes every layer of a network: output shape, parameters, MACs, receptive field.
 
     The network is traced, not run: nothing of its size is allocated.
@@ -98,6 +114,7 @@ def summary(model: str | nn.Module, *input_shapes: Sequence[int]) -> Summary:
         model: a registered name, or a module.
         *input_shapes: shapes of one example of the inputs, without batch; the registry's example
             stands for those not given.
+        training: predict what training takes of memory, too.
 
     Returns:
         A table that prints.
@@ -149,6 +166,7 @@ def summary(model: str | nn.Module, *input_shapes: Sequence[int]) -> Summary:
         total_parameters=sum(p.size for p in jax.tree.leaves(variables.get("params", {}))),
         total_macs=macs.total(),
         memory_bytes=sum(v.size * v.dtype.itemsize for v in jax.tree.leaves(variables)),
+        training=training_memory(module, inputs) if training else None,
     )
 
 

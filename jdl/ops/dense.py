@@ -16,11 +16,12 @@ def dot_general(x: Array, kernel: Array, dimensions: Any, **options: Any) -> Arr
         y = x w,  dw = xᵀ dy,  dx = dy wᵀ                                           (1)
 
     XLA's CPU compiler folds xᵀ into the product, whose loops then run along the columns of x. With
-    788 tokens and from 768 to 3072 numbers, dw took 81 ms so and 42 ms with a transpose of its own,
-    on one core (AVX2). It is left folded from many to fewer numbers, where it matters less (51 and
-    43 ms), for the compiler puts what x was computed by, such as GELU, into the transpose's loop,
-    which cost 90 ms more; and with very many vectors, where it is the other way round (29 and 76
-    ms, with 100,352 from 147 to 64 numbers).
+    788 tokens and from 768 to 3072 numbers, dw took 80 ms so and 42 ms with a transpose of its own,
+    on one core (AVX2). From many to fewer numbers it is dy that is transposed, and the product too:
+    52 and 46 ms. (A transpose of x would there cost more than it gains, for the compiler puts what
+    x was computed by, such as GELU, into its loop.) With 768 tokens, from 128 to 512 numbers and
+    back: 1.7 and 1.3 ms, 2.1 and 1.4 ms. It is left folded with very many vectors, where it is the
+    other way round (29 and 76 ms, with 100,352 from 147 to 64 numbers).
 
     Args:
         x: vectors, along the last axis.
@@ -37,7 +38,7 @@ def dot_general(x: Array, kernel: Array, dimensions: Any, **options: Any) -> Arr
         (2, 5)
     """
     vectors = x.size // x.shape[-1]
-    large = 256 <= kernel.shape[0] < kernel.shape[1] and 256 <= vectors <= 4096
+    large = min(kernel.shape) >= 128 and 256 <= vectors <= 4096
     single = x.dtype == kernel.dtype == jnp.float32
     if large and single and is_for_cpu() and dimensions == (((x.ndim - 1,), (0,)), ((), ())):
         return _dot(x.reshape(vectors, -1), kernel).reshape(*x.shape[:-1], -1)
@@ -55,7 +56,12 @@ def _forward(x, kernel):
 
 def _backward(residuals, gradient):
     x, kernel = residuals
-    return gradient @ kernel.T, lax.optimization_barrier(x.T) @ gradient
+    barrier = lax.optimization_barrier
+    if kernel.shape[0] <= kernel.shape[1]:
+        by_kernel = barrier(x.T) @ gradient
+    else:
+        by_kernel = barrier(barrier(gradient.T) @ x).T
+    return gradient @ kernel.T, by_kernel
 
 
 _dot.defvjp(_forward, _backward)

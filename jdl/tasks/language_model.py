@@ -35,8 +35,8 @@ class LanguageModel:
         perplexity = exp L                                                          (2)
         bits per character = L · tokens / (characters · ln 2)                       (3)
 
-    of which only the last can be compared between tokenizers. A batch has "tokens" [batch, time + 1]
-    and "token_mask" [batch, time].
+    of which only the last can be compared between tokenizers. A batch has "tokens"
+    [batch, time + 1] and "token_mask" [batch, time].
 
     Args:
         model: tokens → logits, with `initial_carry(batch)` and `extend(carry, tokens)`, as

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jdl.data import CharacterTokenizer, TokenWindowLoader
+from jdl.data import BytePairTokenizer, CharacterTokenizer, TokenWindowLoader
 from jdl.errors import UserError
 
 
@@ -80,3 +80,43 @@ def test_evaluation_predicts_every_token_but_the_first_once(count, window, batch
 def test_text_shorter_than_a_window():
     with pytest.raises(UserError, match=r"8 tokens is too short for a window of 8 .it takes 9"):
         TokenWindowLoader(np.arange(8), window=8, batch_size=1)
+
+
+@pytest.fixture(scope="module")
+def byte_pairs():
+    return BytePairTokenizer("the cat sat on the mat, the rat sat on the cat. " * 5, 280)
+
+
+@given(text=st.text())
+def test_byte_pairs_know_every_character(byte_pairs, text):
+    text = text.encode("utf-8", "replace").decode()  # Lone surrogates are no text.
+    ids = byte_pairs.encode(text)
+    assert ids.dtype == np.int32
+    assert byte_pairs.decode(ids) == text
+    assert byte_pairs.token_lengths[ids].sum() == len(text)
+
+
+def test_byte_pairs_are_learned_from_the_text_alone(byte_pairs):
+    text = "the cat sat on the mat, the rat sat on the cat. " * 5
+    again = BytePairTokenizer(text, 280)
+    assert again.to_dict() == byte_pairs.to_dict()
+    ids = byte_pairs.encode("the cat")
+    assert len(ids) == 2
+    assert byte_pairs.vocabulary_size <= 280
+    assert len(byte_pairs.token_lengths) == byte_pairs.vocabulary_size
+    assert len(BytePairTokenizer("dog " * 9, 280).encode("the cat")) == 7
+
+
+def test_byte_pairs_are_kept_as_json(byte_pairs):
+    again = BytePairTokenizer.from_dict(json.loads(json.dumps(byte_pairs.to_dict())))
+    assert again.encode("the mat é").tolist() == byte_pairs.encode("the mat é").tolist()
+    assert again.vocabulary_size == byte_pairs.vocabulary_size
+
+
+def test_bad_byte_pairs_are_refused(byte_pairs):
+    with pytest.raises(UserError, match="at least one character"):
+        BytePairTokenizer("", 300)
+    with pytest.raises(UserError, match="100 has no room for the 256 bytes"):
+        BytePairTokenizer("text", 100)
+    with pytest.raises(UserError, match="ids must lie in"):
+        byte_pairs.decode([byte_pairs.vocabulary_size])

@@ -28,6 +28,7 @@ SHRUNK = {
     "bert_bible": {"width": 16, "num_heads": 2, "num_layers": 1, "batch_size": 4},
     "bert_finetune": {"verses": 64, "epochs": 1},
     "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 4},
+    "gpt_char": {"dataset": "bible_en", "byte_pairs": 260, "steps": 20, "width": 8, "window": 8},
     "vae_mnist": {"epochs": 1, "latent_size": 2},
     "dcgan_mnist": {
         "steps": 2,
@@ -102,7 +103,7 @@ def test_two_steps(name, folder, monkeypatch):
     result = fit(experiment, folder / name, Options(devices=1))
     assert all(np.isfinite(np.nanmean(value)) for value in result.test.values())
     assert len(list((folder / name / "figures").glob("*.png"))) >= 2
-    if name == "lstm_char":
+    if name in ("lstm_char", "gpt_char"):
         assert (folder / name / "sample.txt").read_text()
     if name == "forecasting_stocks":
         assert "MSFT" in (folder / name / "errors.txt").read_text()
@@ -116,6 +117,19 @@ def test_the_docstring_is_a_label(name):
     label = load_experiment(name).__doc__
     for part in ("https://", f"jdl train {name}", "Seed", "cores", "Result"):
         assert part in label, f"{name}'s docstring does not say {part!r}"
+
+
+def test_the_large_gpt_is_the_command_in_its_docstring():
+    gpt = load_experiment("gpt_char")
+    command = next(line for line in gpt.__doc__.splitlines() if "--num-layers 6" in line)
+    config, _ = parse_flags(gpt, command.split()[3:])
+    assert config == gpt.LARGE
+    model = gpt.build(dataclasses.replace(config, dataset="bible_en", steps=1)).task.model
+    model = model.clone(vocabulary_size=65)
+    text = jnp.zeros((1, 2), int)
+    params = jax.eval_shape(model.init, jax.random.key(0), text)["params"]
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert count == 10_770_816  # 10.7 million without the positions, as nanoGPT counts
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 import time
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from rich.console import Console
 
@@ -115,3 +117,52 @@ def test_bad_requests_are_refused():
 def test_half_precision_computes_the_same_table():
     half = jdl.summary(jdl.create_model("lenet5", dtype=jnp.bfloat16))
     assert half == jdl.summary("lenet5")
+
+
+@pytest.mark.slow
+def test_memory_of_training_gpt2_xl_is_predicted_without_allocating():
+    memory = jdl.summary("gpt2_xl", training=True).training
+    assert memory.parameters == memory.gradients == 4 * 1_557_611_200
+    assert memory.moments == 2 * memory.parameters
+    # Of 48 layers of 25 heads, the softmax alone keeps 25 · 1024² numbers each.
+    assert memory.activations > 48 * 25 * 1024**2 * 4
+    assert 48 * 1024 * 1600 * 4 < memory.rematerialized < memory.activations / 10
+
+
+@pytest.mark.slow
+def test_memory_of_training_is_about_what_xla_takes():
+    """With and without rematerialisation, for a step of AdamW."""
+    sizes = {"num_layers": 4, "vocabulary_size": 500, "width": 64, "num_heads": 4}
+    text = jax.ShapeDtypeStruct((1, 256), jnp.int32)
+    for remat in (False, True):
+        model = jdl.create_model("gpt2", **sizes, max_length=256, scan=True, remat=remat)
+        memory = jdl.summary(model, training=True).training
+        optimizer = optax.adamw(1e-3)
+
+        def step(params, state, text, key, model=model, optimizer=optimizer):
+            def loss(params):
+                rngs = {"dropout": key}
+                logits = model.apply({"params": params}, text, train=True, rngs=rngs)
+                return jax.nn.log_softmax(logits)[..., 0].mean()
+
+            updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+            return optax.apply_updates(params, updates), state
+
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        params = jax.eval_shape(model.init, key, text)["params"]
+        arguments = (params, jax.eval_shape(optimizer.init, params), text, key)
+        compiled = jax.jit(step, donate_argnums=(0, 1)).lower(*arguments).compile()
+        taken = compiled.memory_analysis()
+        kept = memory.rematerialized if remat else memory.activations
+        found = taken.temp_size_in_bytes + taken.argument_size_in_bytes
+        predicted = memory.parameters + memory.gradients + memory.moments + kept
+        assert predicted == pytest.approx(found, rel=0.3), remat
+
+
+def test_memory_of_training_a_dense_layer_by_hand():
+    memory = jdl.summary(nn.Dense(2), (3,), training=True).training
+    assert memory.parameters == 4 * 8
+    assert memory.activations == 0  # the gradient by the kernel needs the input, which is given
+    assert memory.rematerialized is None
+    text = str(jdl.summary(nn.Dense(2), (3,), training=True))
+    assert text.endswith("64 B of moments, 0 B of activations per example")

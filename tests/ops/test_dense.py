@@ -7,7 +7,7 @@ from jdl.ops.dense import dot_general
 from jdl.ops.lowering import plain_lowerings
 
 
-@pytest.mark.parametrize("shape", [(256, 300), (2, 130, 256), (2, 3, 50, 257)])
+@pytest.mark.parametrize("shape", [(256, 300), (2, 130, 256), (2, 3, 50, 257), (300, 500)])
 def test_is_laxs_forward_and_backward(shape):
     random = np.random.RandomState(0)
     x = jnp.asarray(random.randn(*shape), jnp.float32)

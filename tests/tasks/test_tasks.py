@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from jdl import create_model
-from jdl.data import CharacterTokenizer
+from jdl.data import BytePairTokenizer, CharacterTokenizer
 from jdl.errors import UserError
 from jdl.models.vision.neocognitron import reinforce
 from jdl.tasks.adversarial import Adversarial, normal_prior
@@ -223,6 +223,61 @@ def test_a_language_model_learns_to_alternate_and_samples_it():
     assert values["bits_per_character"] == pytest.approx(values["loss"] / np.log(2), rel=1e-4)
     assert values["perplexity"] == pytest.approx(np.exp(values["loss"]), rel=1e-4)
     assert "abababab" in task.sample(state, key, 1)[0]
+
+
+def make_gpt(tokenizer, **options):
+    sizes = {"max_length": 8, "width": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
+    model = create_model("gpt2", vocabulary_size=tokenizer.vocabulary_size, **sizes)
+    return LanguageModel(model, optax.adam(0.01), tokenizer, sample_length=40, **options)
+
+
+def text_batch(tokens):
+    return {
+        "tokens": jnp.asarray(tokens),
+        "token_mask": jnp.ones((len(tokens), len(tokens[0]) - 1)),
+        "mask": jnp.ones(len(tokens)),
+        "row": jnp.arange(len(tokens), dtype=jnp.int32),
+    }
+
+
+@pytest.mark.slow
+def test_a_gpt_writes_on_when_its_positions_are_full():
+    task = make_gpt(CharacterTokenizer("\nab"), temperature=0.3)
+    text = task.tokenizer.encode("\n" + "ab" * 20)
+    windows = [text[i : i + 9] for i in range(0, 24)]
+    batch, key = text_batch(np.stack(windows)), jax.random.key(0)
+    state = task.init(key, batch)
+    step = jax.jit(task.train_step)
+    for _ in range(100):
+        state, _ = step(state, batch, key)
+    drawn = task.sample(state, key, 2)
+    assert [len(text) for text in drawn] == [40, 40]  # five times its positions
+    assert all("ab" * 10 in text for text in drawn)
+
+
+def test_bits_per_character_do_not_depend_on_the_tokens():
+    """An untrained model knows nothing: log2 V bits for a token, however many characters it has."""
+    tokenizer = BytePairTokenizer("abc " * 50, 259)
+    task = make_gpt(tokenizer)
+    tokens = tokenizer.encode("abc " * 9)[None, :9]
+    batch, key = text_batch(tokens), jax.random.key(0)
+    state = task.init(key, batch)
+    state = state.replace(params=jax.tree.map(jnp.zeros_like, state.params))
+    values = compute(task.eval_step(state, batch, key))
+    characters = len(tokenizer.decode(tokens[0, 1:]))
+    assert characters > 8
+    assert values["perplexity"] == pytest.approx(tokenizer.vocabulary_size, rel=1e-4)
+    expected = 8 * np.log2(tokenizer.vocabulary_size) / characters
+    assert values["bits_per_character"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_bad_language_models_are_refused():
+    model = create_model("char_lstm", vocabulary_size=4)
+    with pytest.raises(UserError, match="the tokenizer has 3 tokens, but the model 4"):
+        LanguageModel(model, optax.sgd(0.1), CharacterTokenizer("\nab"))
+    for option, value in (("temperature", 0.0), ("top_k", 0), ("top_p", 1.5)):
+        with pytest.raises(UserError, match=f"{option}.* must"):
+            dataclasses.replace(make_language_model(), **{option: value})
 
 
 def test_padded_tokens_do_not_count():

@@ -13,7 +13,8 @@ class RecurrentLanguageModel(nn.Module):
 
         p(x_{t+1} | x_1, ..., x_t) = softmax(W h_t + b),  h = LSTM(embed(x))        (1)
 
-    The carry that comes out of one piece of text goes into the next (`extend`). Layers carry the names of torch's word language model.
+    The carry that comes out of one piece of text goes into the next (`extend`). Layers carry the
+    names of torch's word language model.
 
     Intermediates: `embedded`, and `hidden`, the outputs of the last LSTM.
 
