@@ -27,11 +27,11 @@ class Config:
     hidden_size: int = 256
     num_layers: int = 1
     embedding_size: int = 128
-    epochs: int = 18
+    epochs: int = 14
     batch_size: int = 128
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    dropout: float = 0.25
+    dropout: float = 0.2
     label_smoothing: float = 0.1
     ema: float = 0.999
     beam: int = 5
