@@ -1,4 +1,4 @@
-"""A character LSTM on Shakespeare, or on the World English Bible.
+"""A character LSTM or GRU on Shakespeare, or on the World English Bible.
 
 Papers: Hochreiter and Schmidhuber, 1997, https://doi.org/10.1162/neco.1997.9.8.1735; Graves, 2013,
 https://arxiv.org/abs/1308.0850.
@@ -12,6 +12,7 @@ character on the validation split (best checkpoint), 1.549 on the test split.
 """
 
 import dataclasses
+from typing import Literal
 
 import optax
 
@@ -28,6 +29,7 @@ class Config:
 
     dataset: str | None = None
     """tiny_shakespeare when it is prepared, else bible_en."""
+    cell: Literal["lstm", "gru"] = "lstm"
     hidden_size: int = 384
     embedding_size: int = 64
     num_layers: int = 1
@@ -62,6 +64,7 @@ def build(config: Config) -> Experiment:
                 hidden_size=config.hidden_size,
                 embedding_size=config.embedding_size,
                 num_layers=config.num_layers,
+                cell=config.cell,
                 dropout=config.dropout,
                 dtype=config.dtype,
             ),

@@ -136,7 +136,7 @@ class BytePairTokenizer:
     def token_lengths(self) -> np.ndarray:
         """Characters that begin in each token, int32 [vocabulary]; a text's add up to its own."""
         inner = _letters_of_inner_bytes()
-        tokens = map(self.tokenizer.id_to_token, range(self.vocabulary_size))
+        tokens = (self.tokenizer.id_to_token(i) or "" for i in range(self.vocabulary_size))
         return np.array([sum(c not in inner for c in token) for token in tokens], np.int32)
 
     def encode(self, text: str) -> np.ndarray:

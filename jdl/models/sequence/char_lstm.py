@@ -1,10 +1,12 @@
-"""A language model over characters: a stack of LSTMs between an embedding and a classifier."""
+"""A language model over characters: a stack of LSTMs or GRUs between embedding and classifier."""
+
+from typing import Literal
 
 import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from jdl.layers.recurrent import LSTM, Carry
+from jdl.layers.recurrent import GRU, LSTM, Carry
 from jdl.models.registry import register_model, tokens
 
 
@@ -13,17 +15,20 @@ class RecurrentLanguageModel(nn.Module):
 
         p(x_{t+1} | x_1, ..., x_t) = softmax(W h_t + b),  h = LSTM(embed(x))        (1)
 
+    or with a gated recurrent unit (Chung et al., 2014, https://arxiv.org/abs/1412.3555).
+
     The carry that comes out of one piece of text goes into the next (`extend`). Layers carry the
     names of torch's word language model.
 
-    Intermediates: `embedded`, and `hidden`, the outputs of the last LSTM.
+    Intermediates: `embedded`, and `hidden`, the outputs of the last layer.
 
     Attributes:
         vocabulary_size: number of different tokens.
         embedding_size: numbers per token.
         hidden_size: numbers in the state of each layer.
-        num_layers: LSTMs on top of each other.
-        dropout: rate after each LSTM.
+        num_layers: layers on top of each other.
+        dropout: rate after each layer.
+        cell: what the layers are made of.
         dtype: of the products; parameters stay float32.
     """
 
@@ -32,12 +37,14 @@ class RecurrentLanguageModel(nn.Module):
     hidden_size: int = 384
     num_layers: int = 1
     dropout: float = 0.0
+    cell: Literal["lstm", "gru"] = "lstm"
     dtype: DTypeLike | None = None
 
     def setup(self) -> None:
         """Builds the layers."""
         self.encoder = nn.Embed(self.vocabulary_size, self.embedding_size, dtype=self.dtype)
-        self.rnn = LSTM(self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype)
+        stack = LSTM if self.cell == "lstm" else GRU
+        self.rnn = stack(self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
         self.decoder = nn.Dense(self.vocabulary_size, dtype=self.dtype)
 
@@ -85,7 +92,8 @@ class RecurrentLanguageModel(nn.Module):
             >>> [state.shape for state in char_lstm(num_layers=2).initial_carry(4)]
             [(4, 2, 384), (4, 2, 384)]
         """
-        return LSTM(self.hidden_size, self.num_layers, parent=None).initial_carry(batch_size)
+        stack = LSTM if self.cell == "lstm" else GRU
+        return stack(self.hidden_size, self.num_layers, parent=None).initial_carry(batch_size)
 
 
 @register_model(

@@ -3,14 +3,16 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jdl
 
 TINY = {"vocabulary_size": 11, "embedding_size": 5, "hidden_size": 7, "num_layers": 2}
 
 
-def test_carry_continues_the_text():
-    model = jdl.create_model("char_lstm", **TINY)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_carry_continues_the_text(cell):
+    model = jdl.create_model("char_lstm", **TINY, cell=cell)
     text = jax.random.randint(jax.random.key(1), (3, 10), 0, 11)
     variables = jax.jit(model.init)(jax.random.key(0), text)
     apply = jax.jit(model.apply)
@@ -29,3 +31,9 @@ def test_names_of_torchs_word_language_model():
     parameters = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2), int))["params"]
     assert set(parameters) == {"encoder", "rnn", "decoder"}
     assert parameters["rnn"]["weight_ih_l1"].shape == (28, 7)
+
+
+def test_a_gru_has_three_gates():
+    model = jdl.create_model("char_lstm", **TINY, cell="gru")
+    parameters = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2), int))["params"]
+    assert parameters["rnn"]["weight_ih_l1"].shape == (21, 7)
