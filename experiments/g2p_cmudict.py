@@ -27,7 +27,7 @@ class Config:
     hidden_size: int = 256
     num_layers: int = 1
     embedding_size: int = 128
-    epochs: int = 14
+    epochs: int = 13
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
