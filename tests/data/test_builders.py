@@ -8,6 +8,7 @@ from jdl.data import load, prepare
 from jdl.data.builders import digit_scenes, mnist5k, moving_digits
 from jdl.data.builders.bible_en import BibleEnglish
 from jdl.data.builders.bible_en_ja import BibleEnglishJapanese
+from jdl.data.builders.cmudict import CMUDict
 from jdl.data.builders.embedded import stratified_split
 from jdl.data.builders.stocks import TICKERS, Stocks
 from jdl.data.builders.tiny_shakespeare import split_text
@@ -263,3 +264,21 @@ def test_frames_without_their_order_do_not_tell_the_direction(videos):
         )
     assert len(centres) == 8
     assert np.ptp([np.mean(c) for c in centres.values()]) < 1.5
+
+
+def test_cmudict(data_dir):
+    splits = everything("cmudict", data_dir)
+    words = {name: split["word"].tolist() for name, split in splits.items()}
+    assert [len(words[name]) for name in SPLITS] == [112_434, 6_246, 6_246]
+    assert len(set().union(*words.values())) == 124_926  # no spelling is in two splits
+    assert set("".join(words["train"])) == set("abcdefghijklmnopqrstuvwxyz'")
+    for split in splits.values():
+        assert all(split["pronunciations"])
+    where = splits["train"]["word"].tolist().index("aardvark")
+    assert splits["train"]["pronunciations"][where] == "AA1 R D V AA2 R K"
+
+
+def test_cmudict_is_cut_the_same_for_ever():
+    """Error rates are compared across years; another cut needs another version."""
+    words = [example["word"] for example in CMUDict().examples("test")]
+    assert zlib.crc32(" ".join(words).encode()) == 2647313164

