@@ -1,4 +1,24 @@
-"""TODO."""
+"""Grapheme to phoneme on CMUdict: how an English word is pronounced, from its letters.
+
+Papers: Sutskever et al., 2014, https://arxiv.org/abs/1409.3215 (`lstm`, and `reversed`, which reads
+the word backwards); Luong et al., 2015, https://arxiv.org/abs/1508.04025 (`bidirectional`, with
+attention); Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473 (`rnnsearch`); Wu et al., 2016,
+https://arxiv.org/abs/1609.08144 (`gnmt`); Vaswani et al., 2017, https://arxiv.org/abs/1706.03762
+(`transformer`). Published on other cuts of the dictionary: word and phoneme error rates of 23.55 %
+and 5.45 % by a bidirectional LSTM (Yao and Zweig, 2015, https://arxiv.org/abs/1506.00196), 22.1 %
+and 5.23 % by a Transformer (Yolchuyeva et al., 2019, https://arxiv.org/abs/2004.06338).
+
+    jdl train g2p_cmudict
+    jdl predict g2p_cmudict knight xylophone
+    jdl train g2p_cmudict --sweep     # all architectures, for four epochs each
+
+Seed 0, two cores of an AMD EPYC (AVX2), other small work beside it: 29 min 24 s from launch to the
+last figure. Result of the bidirectional LSTM with attention and a beam of 5 on the 6,246 words of
+the test split: a word error rate (`sequence_error`) of 25.95 %, a phoneme error rate
+(`token_error`) of 6.07 %. In the last third of the training the loss on the validation words rose
+while that on the training words fell: a dropout of 0.2 is too little. The other architectures have
+not been trained to the end here.
+"""
 
 import dataclasses
 from typing import Literal
@@ -15,6 +35,9 @@ from jdl.tasks.transduction import Transduction
 from jdl.train import Experiment
 
 LONGEST = 30  # phonemes that are written
+
+# Silent letters, several letters for one sound, one letter for several.
+SHOWN = ("knight", "thought", "xylophone", "rhythm", "queue", "psychology", "mixture", "champagne")
 
 Model = Literal["lstm", "reversed", "bidirectional", "rnnsearch", "gnmt", "transformer"]
 
@@ -115,6 +138,7 @@ def build(config: Config) -> Experiment:
             ema=config.ema,
             width=config.beam,
             length_penalty=config.length_penalty,
+            shown=SHOWN,
         ),
         train=train,
         validation=loaders["validation"],

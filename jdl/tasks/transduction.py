@@ -62,6 +62,7 @@ class Transduction:
         width: of the beam.
         length_penalty: of the beam, as in `jdl.ops.search.beam_search`.
         coverage_penalty: of the beam; it needs a model that gives its attention.
+        shown: sources whose alignments are drawn; some of the test's when there are none.
         scheduled_sampling: ε; without it the target is always fed ("teacher forcing").
 
     Source: (3) and (4): Yao and Zweig, 2015, https://arxiv.org/abs/1506.00196; scheduled sampling:
@@ -79,6 +80,7 @@ class Transduction:
     width: int = 5
     length_penalty: float = 0.0
     coverage_penalty: float = 0.0
+    shown: Sequence[Sequence[str]] = ()
     scheduled_sampling: optax.Schedule | None = None
 
     def init(self, key: Key[Array, ""], batch: Batch) -> AveragedState:
@@ -248,25 +250,21 @@ class Transduction:
         self, state: AveragedState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":
         """Where the decoder looked as it wrote each symbol, if it has attention."""
-        source = batch["source"], batch["source_length"]
-        tokens, attention = jax.jit(self._greedy)(state.average, *source)
+        sources, lengths = np.asarray(batch["source"]), np.asarray(batch["source_length"])
+        if self.shown:
+            encoded = [self.source.encode(source) for source in self.shown]
+            sources, lengths = pad_sequences(encoded), np.array([len(ids) for ids in encoded])
+        else:
+            # Long sequences have most to show.
+            chosen = np.argsort(-lengths, kind="stable")[:8]
+            sources, lengths = sources[chosen], lengths[chosen]
+        search = jax.jit(self._greedy)
+        tokens, attention = search(state.average, jnp.asarray(sources), jnp.asarray(lengths))
         if attention is None:
             return {}
-        tokens, attention = np.asarray(tokens), np.asarray(attention)
-        # Long sequences have most to show.
-        rows = np.argsort(-np.asarray(batch["source_length"]), kind="stable")[:8]
-        return {
-            "alignments": alignment_figure(
-                [
-                    (
-                        self.source.decode(batch["source"][i]),
-                        self.target.decode(tokens[i]),
-                        attention[i],
-                    )
-                    for i in rows
-                ]
-            )
-        }
+        read, written = map(self.source.decode, sources), map(self.target.decode, np.asarray(tokens))
+        examples = list(zip(read, written, np.asarray(attention)))
+        return {"alignments": alignment_figure(examples)}
 
 
 def _shifted(batch: Batch) -> tuple[Array, Array, Array]:
