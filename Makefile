@@ -8,8 +8,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint r
 demo: .venv/demo ## Train LeNet-5 on the embedded digits and say where the figures are.
 	$(BIN)/jdl train lenet5_mnist
 
-test: .venv/dev ## Install what the tests need and run them all.
-	$(BIN)/pytest
+test: .venv/dev ## Install what the tests need and run them all, on all cores.
+	$(BIN)/pytest -n auto --dist loadfile
 
 fast: .venv/dev ## Only the tests that take seconds.
 	$(BIN)/pytest -x -m "not slow"

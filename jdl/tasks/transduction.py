@@ -262,7 +262,10 @@ class Transduction:
         tokens, attention = search(state.average, jnp.asarray(sources), jnp.asarray(lengths))
         if attention is None:
             return {}
-        read, written = map(self.source.decode, sources), map(self.target.decode, np.asarray(tokens))
+        read, written = (
+            map(self.source.decode, sources),
+            map(self.target.decode, np.asarray(tokens)),
+        )
         examples = list(zip(read, written, np.asarray(attention)))
         return {"alignments": alignment_figure(examples)}
 

@@ -108,7 +108,10 @@ def from_names(
         UserError: as `load_weights`.
     """
     stacked = shapes(module)
-    expected = jax.eval_shape(cut_layers, stacked)
+    # One by one: a pytree would sort the paths, and so what is told first of what does not fit.
+    expected = {}
+    for path, leaf in stacked.items():
+        expected |= jax.eval_shape(cut_layers, {path: leaf})
     names = {torch_name(path[1:]): path for path in expected}
     found = to_own_names(module, arrays, names)
     given = {

@@ -91,13 +91,23 @@ def test_alignments_run_backwards(trained, words):
     assert attention.shape == (1, 6, 4)
     figures = task.figures(state, jax.device_put(load(words).batch(0)), jax.random.key(0))
     assert len(figures["alignments"].axes) == 8
+    (axes,) = (
+        dataclasses.replace(task, shown=["abcd"])
+        .figures(
+            state,
+            {"source": jnp.zeros((1, 1), int), "source_length": jnp.ones(1, int)},
+            jax.random.key(0),
+        )["alignments"]
+        .axes
+    )
+    assert [label.get_text() for label in axes.get_xticklabels()] == list("abcd")
 
 
-@pytest.mark.parametrize("words", [["ab", ""], ["xa"]])
-def test_what_cannot_be_read_is_refused(trained, words):
+@pytest.mark.parametrize("unreadable", [["ab", ""], ["xa"]])
+def test_what_cannot_be_read_is_refused(trained, unreadable):
     task, state = trained
     with pytest.raises(UserError, match="empty|'x' is not among the 4 symbols"):
-        task.transduce(state, words)
+        task.transduce(state, unreadable)
 
 
 def batch_of(target, length, **more):
