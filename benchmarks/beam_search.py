@@ -3,7 +3,7 @@
     jdl train g2p_cmudict
     python benchmarks/beam_search.py RUN
 
-All buckets are compiled before the clock starts.
+All buckets are compiled before the clock starts. Seen on two cores of an AMD EPYC (AVX2): 936.
 """
 
 import sys

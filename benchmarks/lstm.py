@@ -2,7 +2,7 @@
 
     python benchmarks/lstm.py
 
-Both in one process, in turn; torch with all cores.
+Both in one process, in turn, on all cores. Seen on two cores of an AMD EPYC (AVX2): 124 and 95 ms.
 """
 
 import statistics
