@@ -25,7 +25,7 @@ SHRUNK = {
     "lenet5_mnist": {"epochs": 1},
     "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "lstm_char": {"dataset": "bible_en", "steps": 20, "hidden_size": 8, "window": 8},
-    "bert_bible": {"width": 16, "num_heads": 2, "num_layers": 1, "batch_size": 4},
+    "bert_bible": {"width": 16, "num_heads": 2, "num_layers": 1, "batch_size": 8},
     "bert_finetune": {"verses": 64, "epochs": 1},
     "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 4},
     "gpt_char": {"dataset": "bible_en", "byte_pairs": 260, "steps": 20, "width": 8, "window": 8},
@@ -79,8 +79,9 @@ def shorten(experiment):
     elif hasattr(test, "arrays"):
         few = {name: array[:8] for name, array in test.arrays.items()}
         test = type(test)(few, 8)
-    if hasattr(task, "sentences"):
-        task = dataclasses.replace(task, sentences=task.sentences[:8])
+    for name in ("sentences", "pictures"):
+        if hasattr(task, name):
+            task = dataclasses.replace(task, **{name: getattr(task, name)[:8]})
     return dataclasses.replace(
         experiment, task=task, num_steps=2, evaluate_every=2, validation=test, test=test
     )
