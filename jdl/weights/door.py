@@ -109,7 +109,7 @@ def from_names(
     """
     stacked = shapes(module)
     # One by one: a pytree would sort the paths, and so what is told first of what does not fit.
-    expected = {}
+    expected: dict[tuple[str, ...], Any] = {}
     for path, leaf in stacked.items():
         expected |= jax.eval_shape(cut_layers, {path: leaf})
     names = {torch_name(path[1:]): path for path in expected}
