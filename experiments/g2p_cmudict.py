@@ -12,9 +12,9 @@ and 5.23 % by a Transformer (Yolchuyeva et al., 2019, https://arxiv.org/abs/2004
     jdl predict g2p_cmudict knight xylophone
     jdl train g2p_cmudict --sweep     # all architectures, for four epochs each
 
-Seed 0, two cores of an AMD EPYC (AVX2), other small work beside it: 29 min 24 s from launch to the
-last figure. Result of the bidirectional LSTM with attention and a beam of 5 on the 6,246 words of
-the test split: a word error rate (`sequence_error`) of 25.95 %, a phoneme error rate
+Seed 0, two cores of an AMD EPYC (AVX2), shared with other work for the last third: 29 min 24 s from
+launch to the last figure. Result of the bidirectional LSTM with attention and a beam of 5 on the
+6,246 words of the test split: a word error rate (`sequence_error`) of 25.95 %, a phoneme error rate
 (`token_error`) of 6.07 %. In the last third of the training the loss on the validation words rose
 while that on the training words fell: a dropout of 0.2 is too little. The other architectures have
 not been trained to the end here.

@@ -26,12 +26,12 @@ not been run here:
 
 import dataclasses
 
-import jax
 import optax
 
 from jdl import create_model
 from jdl.data import BytePairTokenizer, CharacterTokenizer, TokenWindowLoader, is_prepared, load
 from jdl.launch import run
+from jdl.optim.decay import kernels_and_embeddings
 from jdl.tasks.language_model import LanguageModel
 from jdl.train import Experiment
 
@@ -109,7 +109,7 @@ def build(config: Config) -> Experiment:
             ),
             optimizer=optax.chain(
                 optax.clip_by_global_norm(1.0),
-                optax.adamw(schedule, b2=0.99, weight_decay=0.1, mask=matrices),
+                optax.adamw(schedule, b2=0.99, weight_decay=0.1, mask=kernels_and_embeddings),
             ),
             tokenizer=tokenizer,
             temperature=config.temperature,
@@ -122,11 +122,6 @@ def build(config: Config) -> Experiment:
         seed=config.seed,
         monitor="loss",
     )
-
-
-def matrices(params):
-    """Marks what is decayed: kernels and embeddings, but no biases and no norms."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 if __name__ == "__main__":

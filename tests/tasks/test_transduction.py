@@ -83,6 +83,18 @@ def test_words_become_words_with_their_probabilities(trained):
     np.testing.assert_allclose([p for _, p in alone], [p for _, p in found[1]], rtol=1e-4)
 
 
+def test_coverage_asks_for_what_was_not_looked_at(trained):
+    """The same words are found, for every letter was looked at; what stopped early comes later."""
+    task, state = trained
+    source, length = jnp.array(LETTERS.encode("abcd"))[None], jnp.array([4])
+    tokens, plain = task._beam(state.average, source, length)
+    asking = dataclasses.replace(task, coverage_penalty=0.5)
+    covered, scores = asking._beam(state.average, source, length)
+    assert CAPITALS.decode(tokens[0, 0]) == CAPITALS.decode(covered[0, 0]) == list("DCBA")
+    assert (scores[0] < plain[0]).all()
+    assert (plain - scores)[0, 1:].max() > (plain - scores)[0, 0]
+
+
 def test_alignments_run_backwards(trained, words):
     task, state = trained
     source = jnp.array(LETTERS.encode("abca"))[None]

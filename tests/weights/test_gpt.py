@@ -44,19 +44,21 @@ def test_logits_are_the_stored_ones(name, scan):
 
 
 @needs_transformers
+@pytest.mark.parametrize("length", [8, 13])
 @pytest.mark.parametrize("name", NAMES)
-def test_hidden_states_and_logits_are_transformers(name):
+def test_hidden_states_and_logits_are_transformers(name, length):
+    tokens, mask = TOKENS[:, :length], MASK[:, :length]
     model, state = made(name)
     network = gpt_reference.build(name, model, state)
-    logits, hidden = gpt_reference.answer(network, TOKENS, MASK)
+    logits, hidden = gpt_reference.answer(network, tokens, mask)
     apply = jax.jit(lambda v, *args: model.apply(v, *args, mutable=["intermediates"]))
-    found, sown = apply(from_names(model, state), jnp.asarray(TOKENS), jnp.asarray(MASK))
+    found, sown = apply(from_names(model, state), jnp.asarray(tokens), jnp.asarray(mask))
     seen = sown["intermediates"]
-    close(found[MASK], logits[MASK])
+    close(found[mask], logits[mask])
     close(seen["embedded"][0], hidden[0])
     # GPT-2's last one is normed already.
     for i in range(3 if name == "gpt1" else 2):
-        close(seen[f"h.{i}"]["output"][0][MASK], hidden[i + 1][MASK])
+        close(seen[f"h.{i}"]["output"][0][mask], hidden[i + 1][mask])
 
 
 @needs_transformers

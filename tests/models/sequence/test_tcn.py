@@ -50,12 +50,13 @@ def test_dropout_in_training_only():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
-def test_answers_are_torchs():
+@pytest.mark.parametrize("time", [16, 21])
+def test_answers_are_torchs(time):
     """The authors' network, put together from torch's weight-normalised convolutions."""
     import torch
 
     model = jdl.create_model("tcn", **SMALL)
-    x = signals(2, 21, 2)
+    x = signals(2, time, 2)
     variables = jax.eval_shape(model.init, jax.random.key(0), x)
     empty = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variables)
     state = reference.random_state({name: a.shape for name, a in to_names(empty).items()})
