@@ -26,7 +26,7 @@ class Seq2Seq(nn.Module):
 
     where gₜ is hₜ, or with attention, scaled by the root of its size as the Transformer's,
 
-        aₜ = softmax(hₜᵀ W_k m / √d),  cₜ = Σᵢ aₜᵢ W_v mᵢ                            (4)
+        aₜ = softmax(hₜᵀ W_k m / √d),  cₜ = Σᵢ aₜᵢ mᵢ                                (4)
         gₜ = tanh(W_c [cₜ; hₜ])                                                     (5)
 
     As cₜ does not go back into the LSTM, all steps of training's decoder but its recurrent product
@@ -44,7 +44,7 @@ class Seq2Seq(nn.Module):
         bidirectional: the encoder reads from both ends.
         reverse_source: the encoder reads from the end.
         attention: (4) and (5).
-        dropout: rate on embeddings, between layers, and on g.
+        dropout: rate on embeddings, between layers, on m, and on g.
         dtype: of the products; parameters stay float32.
     """
 
@@ -72,7 +72,6 @@ class Seq2Seq(nn.Module):
         self.decoder = LSTM(*stack, dropout=self.dropout, dtype=self.dtype)
         if self.attention:
             self.keys = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
-            self.values = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
             self.combine = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
         self.output = nn.Dense(self.target_vocabulary, dtype=self.dtype)
@@ -106,6 +105,7 @@ class Seq2Seq(nn.Module):
             source = reversed_within(source, source_length)
         x = self.drop(self.source_embedding(source), deterministic=not train)
         outputs, state = self.encoder(x, lengths=source_length, train=train)
+        outputs = self.drop(outputs, deterministic=not train)
         self.sow("intermediates", "memory", outputs)
         if self.bidirectional:
             state = tuple(part[:, 1::2] for part in state)
@@ -114,7 +114,7 @@ class Seq2Seq(nn.Module):
             if self.reverse_source:
                 outputs = reversed_within(outputs, source_length)
             there = jnp.arange(source.shape[1])[None] < source_length[:, None]
-            memory |= {"keys": self.keys(outputs), "values": self.values(outputs), "mask": there}
+            memory |= {"keys": self.keys(outputs), "values": outputs, "mask": there}
         return memory
 
     def initial_carry(self, memory: Memory) -> PyTree:
