@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from jdl.errors import UserError
 from jdl.ops import cudnn
+from jdl.ops.dense import dot_general
 from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 
 # Weights are laid out as torch's: [gates · out, in], the gates one after another.
@@ -171,7 +172,8 @@ class _Stack(nn.Module):
                 *self._weights(name, x.shape[-1]), x, state[0], dtype=self.dtype
             )
             # One product of two matrices: XLA's CPU compiler is slow on a batched one's gradient.
-            inputs = x_.reshape(-1, x_.shape[-1]) @ weight_ih.T + bias[None, :]
+            flat = x_.reshape(-1, x_.shape[-1])
+            inputs = dot_general(flat, weight_ih.T, (((1,), (0,)), ((), ()))) + bias[None, :]
             inputs = inputs.reshape(*x_.shape[:2], len(bias))
             output, *others = self._run(
                 name, inputs, weight_hh, recurrent_bias, (hidden, *state[1:]), mask, bool(reverse)

@@ -38,9 +38,8 @@ def dot_general(x: Array, kernel: Array, dimensions: Any, **options: Any) -> Arr
         (2, 5)
     """
     vectors = x.size // x.shape[-1]
-    large = min(kernel.shape) >= 128 and 256 <= vectors <= 4096
-    single = x.dtype == kernel.dtype == jnp.float32
-    if large and single and is_for_cpu() and dimensions == (((x.ndim - 1,), (0,)), ((), ())):
+    usual = dimensions == (((x.ndim - 1,), (0,)), ((), ()))
+    if usual and _is_for_transposes(vectors, *kernel.shape, x.dtype, kernel.dtype):
         return _dot(x.reshape(vectors, -1), kernel).reshape(*x.shape[:-1], -1)
     return lax.dot_general(x, kernel, dimensions, **options)
 
@@ -56,12 +55,42 @@ def _forward(x, kernel):
 
 def _backward(residuals, gradient):
     x, kernel = residuals
-    barrier = lax.optimization_barrier
-    if kernel.shape[0] <= kernel.shape[1]:
-        by_kernel = barrier(x.T) @ gradient
-    else:
-        by_kernel = barrier(barrier(gradient.T) @ x).T
-    return gradient @ kernel.T, by_kernel
+    return gradient @ kernel.T, _transposed_product(x, gradient)
 
 
 _dot.defvjp(_forward, _backward)
+
+
+def transposed_product(
+    x: Float[Array, "vectors inputs"], y: Float[Array, "vectors outputs"]
+) -> Float[Array, "inputs outputs"]:
+    """Computes xᵀ y, as the gradient by a matrix is; on a CPU as that of `dot_general`.
+
+    Args:
+        x: vectors.
+        y: as many.
+
+    Returns:
+        The sum of their outer products.
+
+    Example:
+        >>> transposed_product(jnp.ones((7, 2)), jnp.ones((7, 3))).tolist()
+        [[7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]
+    """
+    if _is_for_transposes(*x.shape, y.shape[1], x.dtype, y.dtype):
+        return _transposed_product(x, y)
+    return x.T @ y
+
+
+def _is_for_transposes(vectors: int, inputs: int, outputs: int, *dtypes: Any) -> bool:
+    large = min(inputs, outputs) >= 128 and 256 <= vectors <= 4096
+    return large and is_for_cpu() and all(dtype == jnp.float32 for dtype in dtypes)
+
+
+def _transposed_product(x: Array, y: Array) -> Array:
+    # Also behind the product, into which a transpose of the result would be folded, and before the
+    # transpose, which is slow in one loop with what x was computed by.
+    barrier = lax.optimization_barrier
+    if x.shape[1] <= y.shape[1]:
+        return barrier(barrier(barrier(x).T) @ y)
+    return barrier(barrier(barrier(y).T) @ x).T

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from jdl.ops.dense import transposed_product
+
 Hidden = Float[Array, "batch hidden"]
 Outputs = Float[Array, "time batch hidden"]
 Gates = Float[Array, "time batch gates"]
@@ -222,7 +224,7 @@ def _recur_backward(cell, reverse, residuals, by_states):
     (by_state, by_extra), (by_inputs, by_recurrent) = lax.scan(
         step, nothing, steps, reverse=not reverse
     )
-    by_weight = jnp.einsum("tbg,tbh->gh", by_recurrent, previous[0])
+    by_weight = _by_weight(by_recurrent, previous[0])
     return by_inputs, by_weight, by_state, _no_gradient(mask), by_extra
 
 
@@ -234,6 +236,12 @@ def _before(reverse: bool, start: Array, states: Array) -> Array:
     if reverse:
         return jnp.concatenate([states[1:], start[None]])
     return jnp.concatenate([start[None], states[:-1]])
+
+
+def _by_weight(by_gates: Array, hiddens: Array) -> Array:
+    """Returns Σ_t ∂a_t h_{t−1}ᵀ, the gradient by W, in one product."""
+    flat = (a.reshape(-1, a.shape[-1]) for a in (hiddens, by_gates))
+    return transposed_product(*flat).T
 
 
 def _no_gradient(mask: Array | None) -> Any:
@@ -340,7 +348,7 @@ def _lstm_backward(reverse, residuals, gradients):
     start = (jnp.zeros_like(hidden), by_last_cell)
     steps = (by_outputs, mask, f, *parts)
     (by_hidden, by_cell), by_gates = lax.scan(step, start, steps, reverse=not reverse)
-    by_weight = jnp.einsum("tbg,tbh->gh", by_gates, hiddens)
+    by_weight = _by_weight(by_gates, hiddens)
     return by_gates, by_weight, by_hidden, by_cell, _no_gradient(mask)
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.ops.dense import dot_general
+from jdl.ops.dense import dot_general, transposed_product
 from jdl.ops.lowering import plain_lowerings
 
 
@@ -29,3 +29,15 @@ def test_is_laxs_forward_and_backward(shape):
         expected = value_and_gradients()
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(300, 128, 400), (300, 400, 128), (5, 3, 2)])
+def test_transposed_product_is_the_plain_one(sizes):
+    vectors, inputs, outputs = sizes
+    random = np.random.RandomState(0)
+    x = jnp.asarray(random.randn(vectors, inputs), jnp.float32)
+    y = jnp.asarray(random.randn(vectors, outputs), jnp.float32)
+    found = jax.jit(transposed_product)(x, y)
+    np.testing.assert_allclose(found, np.asarray(x).T @ np.asarray(y), rtol=1e-4, atol=1e-4)
+    large = min(inputs, outputs) >= 128
+    assert ("optimization_barrier" in str(jax.make_jaxpr(transposed_product)(x, y))) == large
