@@ -29,7 +29,7 @@ from jdl.ops.images import standardize, ten_crop
 from jdl.ops.preprocessing import IMAGENET_MEAN
 from jdl.optim.decay import kernels
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Config:
     batch_size: int = 128
     learning_rate: float = 0.01
     weight_decay: float = 5e-4
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

@@ -27,7 +27,7 @@ from jdl.launch import find_run, open_run, run, train
 from jdl.optim.adam import bert_adam
 from jdl.optim.schedules import with_warmup
 from jdl.tasks.masked_language_model import MaskedLanguageModel
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 from jdl.train.loop import restore
 from jdl.train.options import Options
 
@@ -47,7 +47,7 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

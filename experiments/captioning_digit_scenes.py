@@ -27,7 +27,7 @@ from jdl.data.vocabulary import Vocabulary
 from jdl.launch import run
 from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.captioning import Captioning
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Config:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.0
     width: int = 5
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

@@ -22,7 +22,7 @@ from jdl.data.cifar import cifar, crop_and_flip
 from jdl.launch import run
 from jdl.ops.images import standardize
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Config:
     batch_size: int = 64
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

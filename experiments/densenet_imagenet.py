@@ -28,7 +28,7 @@ from jdl.launch import run
 from jdl.ops.images import standardize
 from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Config:
     batch_size: int = 256
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

@@ -33,7 +33,7 @@ from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from jdl.optim.decay import all_but_norms
 from jdl.optim.schedules import with_warmup
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Config:
     stochastic_depth_rate: float = 0.2
     label_smoothing: float = 0.1
     ema: float = 0.9999
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

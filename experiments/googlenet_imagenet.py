@@ -29,7 +29,7 @@ from jdl.ops.images import standardize
 from jdl.ops.preprocessing import IMAGENET_MEAN
 from jdl.optim.decay import kernels
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Config:
     learning_rate: float = 0.01
     weight_decay: float = 2e-4
     ema: float = 0.9999
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

@@ -33,7 +33,7 @@ from jdl.data import BytePairTokenizer, CharacterTokenizer, TokenWindowLoader, i
 from jdl.launch import run
 from jdl.optim.decay import kernels_and_embeddings
 from jdl.tasks.language_model import LanguageModel
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Config:
     temperature: float = 0.8
     top_k: int | None = None
     top_p: float | None = None
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

@@ -27,7 +27,7 @@ from jdl.launch import run
 from jdl.ops.images import standardize
 from jdl.optim.decay import kernels
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Config:
     label_smoothing: float = 0.1
     clip: float = 2.0
     ema: float = 0.9999
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

@@ -23,7 +23,7 @@ from jdl.errors import UserError
 from jdl.launch import find_run, open_run, run, train
 from jdl.tasks.classification import Classification
 from jdl.tasks.judge import Judge
-from jdl.train import Experiment, Options
+from jdl.train import Dtype, Experiment, Options
 from jdl.train.loop import restore
 from jdl.train.reporting import read_metrics
 
@@ -38,7 +38,7 @@ class Config:
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

@@ -21,7 +21,7 @@ from jdl import create_model
 from jdl.data import CharacterTokenizer, TokenWindowLoader, is_prepared, load
 from jdl.launch import run
 from jdl.tasks.language_model import LanguageModel
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Config:
     learning_rate: float = 4e-3
     dropout: float = 0.1
     temperature: float = 0.8
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

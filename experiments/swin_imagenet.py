@@ -32,7 +32,7 @@ from jdl.ops.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from jdl.optim.decay import kernels
 from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Config:
     mixup: float = 0.8
     cutmix: float = 1.0
     erasing: float = 0.25
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

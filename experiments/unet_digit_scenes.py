@@ -18,7 +18,7 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load, validate_labels
 from jdl.launch import run
 from jdl.tasks.segmentation import Segmentation
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 CLASSES = ("background", *map(str, range(10)))
 
@@ -33,7 +33,7 @@ class Config:
     batch_size: int = 16
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-2
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     seed: int = 0
 
 

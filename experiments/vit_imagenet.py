@@ -29,7 +29,7 @@ from jdl.ops.images import standardize
 from jdl.optim.decay import kernels
 from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Config:
     weight_decay: float = 0.3
     dropout_rate: float = 0.1
     clip: float = 1.0
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

@@ -27,7 +27,7 @@ from jdl.ops.images import standardize, ten_crop
 from jdl.ops.preprocessing import IMAGENET_MEAN
 from jdl.optim.constraints import renormalize_filters
 from jdl.tasks.classification import Classification
-from jdl.train import Experiment
+from jdl.train import Dtype, Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Config:
     batch_size: int = 128
     learning_rate: float = 0.01
     radius: float = 0.1
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     num_workers: int = 8
     seed: int = 0
 

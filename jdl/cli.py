@@ -157,7 +157,9 @@ def make_parser() -> argparse.ArgumentParser:
     timing.add_argument("--batch", type=int, default=8, help="examples")
     timing.add_argument("--size", type=int, help="height and width of images; else the model's")
     timing.add_argument("--repeats", type=int, default=5, help="pairs of runs")
-    timing.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    timing.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of products"
+    )
 
     data = add("data", None, "Prepare datasets on disk.")
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)

@@ -1,6 +1,6 @@
 """The engine: it compiles and runs any task; it alone knows devices, files and time."""
 
-from jdl.train.experiment import Experiment
+from jdl.train.experiment import Dtype, Experiment
 from jdl.train.gradients import mean_gradients
 from jdl.train.loop import evaluate, fit
 from jdl.train.metrics import Mean, Metrics, mean
@@ -10,6 +10,7 @@ from jdl.train.task import Task
 
 __all__ = [
     "AveragedState",
+    "Dtype",
     "Experiment",
     "Mean",
     "Metrics",

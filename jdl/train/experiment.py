@@ -7,6 +7,8 @@ from jdl.data.loaders import Loader
 from jdl.errors import UserError
 from jdl.train.task import Task
 
+Dtype = Literal["float32", "bfloat16", "float16"]  # that a network computes in
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
