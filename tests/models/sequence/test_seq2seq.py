@@ -184,12 +184,17 @@ def test_gnmt_is_the_sum_of_its_layers():
 
 
 def test_gnmt_adds_inputs_to_outputs_from_the_third_layer_on():
-    """With a silent third layer, what comes out is what the second layer gave."""
+    """With silent third layers, what comes out is what the second layers gave."""
     model, variables = build("gnmt")
     params = dict(variables["params"])
     silent = lambda leaf: jnp.zeros_like(leaf)
-    params["encoder_2"] = jax.tree.map(silent, params["encoder_2"])
+    for name in ("encoder_2", "decoder_1"):
+        params[name] = jax.tree.map(silent, params[name])
     two = create_model("gnmt", num_layers=2, **SMALL)
-    memory = model.apply({"params": params}, SOURCE, LENGTHS, method="encode")
-    below = two.apply({"params": params}, SOURCE, LENGTHS, method="encode")
-    np.testing.assert_allclose(memory["outputs"], below["outputs"], rtol=1e-5)
+    inputs = SOURCE, LENGTHS, INPUTS
+    logits, above = model.apply({"params": params}, *inputs, mutable="intermediates")
+    expected, below = two.apply({"params": params}, *inputs, mutable="intermediates")
+    memories = (each["intermediates"]["memory"][0] for each in (above, below))
+    np.testing.assert_allclose(*memories, rtol=1e-5)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
