@@ -198,3 +198,35 @@ def test_gnmt_adds_inputs_to_outputs_from_the_third_layer_on():
     np.testing.assert_allclose(*memories, rtol=1e-5)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
+
+
+def test_rnnsearch_follows_its_equations():
+    """Step by step in NumPy, from what the encoder returned."""
+    model, variables = build("rnnsearch")
+    logits = forward("rnnsearch")(SOURCE, LENGTHS, INPUTS)
+    memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
+    h, u_h, mask, last = (np.asarray(memory[k]) for k in ("outputs", "keys", "mask", "state"))
+    p = jax.tree.map(np.asarray, variables["params"])
+    step = p["decoder"]
+    sigmoid = lambda a: 1 / (1 + np.exp(-a))
+    dense = lambda name, x: x @ p[name]["kernel"] + p[name]["bias"]
+    of = lambda name, x: x @ step[name]["kernel"]
+
+    s = np.tanh(dense("bridge", last))  # (6)
+    for t in range(INPUTS.shape[1]):
+        e = p["target_embedding"]["embedding"][np.asarray(INPUTS[:, t])]
+        scores = np.tanh(of("query", s)[:, None] + u_h) @ step["align"]  # (1)
+        a = np.where(mask, np.exp(scores), 0)
+        a /= a.sum(-1, keepdims=True)
+        c = (a[..., None] * h).sum(1)
+        pairs = dense("pairs", np.concatenate([s, e, c], -1))
+        np.testing.assert_allclose(
+            logits[:, t],
+            dense("output", np.maximum(pairs[:, ::2], pairs[:, 1::2])),  # (7), (8)
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        x_r, x_z, x_n = np.split(dense("inputs", e) + of("context", c), 3, -1)
+        r, z = sigmoid(x_r + of("reset", s)), sigmoid(x_z + of("update", s))  # (2)
+        n = np.tanh(x_n + of("candidate", r * s))  # (3)
+        s = (1 - z) * n + z * s  # (4)
