@@ -199,7 +199,6 @@ def test_gnmt_adds_inputs_to_outputs_from_the_third_layer_on():
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
-
 def test_rnnsearch_follows_its_equations():
     """Step by step in NumPy, from what the encoder returned."""
     model, variables = build("rnnsearch")

@@ -1,0 +1,112 @@
+"""A small pix2pix with weights that anyone can make again, and what the same answers in torch.
+
+python -m tests.weights.pix2pix_reference    # writes golden_pix2pix.json; needs torch
+
+No package holds the authors' networks; here they are put together from torch's layers, in the order
+that the names of their parameters give.
+"""
+
+import itertools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jdl
+from jdl.weights import to_names
+
+from . import reference
+
+FILE = Path(__file__).parent / "golden_pix2pix.json"
+GENERATOR = {"num_downs": 6, "base_features": 2, "channels": 1, "dropout": 0.0}
+DISCRIMINATOR = {"base_features": 2}
+IMAGES = {
+    "pix2pix_generator": np.tanh(reference.random_images(64, 64, 3)),
+    "patchgan": np.tanh(reference.random_images(64, 64, 6)),
+}
+MODELS = {
+    "pix2pix_generator": jdl.create_model("pix2pix_generator", **GENERATOR),
+    "patchgan": jdl.create_model("patchgan", **DISCRIMINATOR),
+}
+
+
+def random_state(name: str) -> dict[str, np.ndarray]:
+    """Weights drawn by name."""
+    images = jnp.zeros(IMAGES[name].shape)
+    variables = jax.eval_shape(MODELS[name].init, jax.random.key(0), images)
+    empty = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variables)
+    return reference.random_state({key: a.shape for key, a in to_names(empty).items()})
+
+
+def build(name: str):
+    """The network in torch, with these weights."""
+    network = torch_generator() if name == "pix2pix_generator" else torch_discriminator()
+    reference.fill(network, random_state(name))
+    return network
+
+
+def answer(name: str, train: bool) -> np.ndarray:
+    """What it says, NHWC."""
+    import torch
+
+    network = build(name).train(train)
+    with torch.no_grad():
+        y = network["model"](torch.from_numpy(IMAGES[name]).permute(0, 3, 1, 2))
+    return y.permute(0, 2, 3, 1).numpy()
+
+
+def torch_generator():
+    from torch import cat, nn
+
+    class Block(nn.Module):
+        def __init__(self, outer, inner, below=None, outermost=False):
+            super().__init__()
+            self.outermost = outermost
+            down = nn.Conv2d(3 if outermost else outer, inner, 4, 2, 1, bias=False)
+            inputs = inner if below is None else 2 * inner
+            up = nn.ConvTranspose2d(inputs, outer, 4, 2, 1, bias=outermost)
+            if outermost:
+                layers = [down, below, nn.ReLU(), up, nn.Tanh()]
+            elif below is None:
+                layers = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, nn.BatchNorm2d(outer)]
+            else:
+                layers = [nn.LeakyReLU(0.2), down, nn.BatchNorm2d(inner), below]
+                layers += [nn.ReLU(), up, nn.BatchNorm2d(outer)]
+            self.model = nn.Sequential(*layers)
+
+        def forward(self, x):
+            return self.model(x) if self.outermost else cat([x, self.model(x)], 1)
+
+    features, downs = GENERATOR["base_features"], GENERATOR["num_downs"]
+    widths = [features * min(2**i, 8) for i in range(downs)]
+    block = Block(widths[-2], widths[-1])
+    for i in range(downs - 2, 0, -1):
+        block = Block(widths[i - 1], widths[i], block)
+    return nn.ModuleDict({"model": Block(GENERATOR["channels"], features, block, outermost=True)})
+
+
+def torch_discriminator():
+    from torch import nn
+
+    widths = [DISCRIMINATOR["base_features"] * min(2**i, 8) for i in range(4)]
+    layers = [nn.Conv2d(6, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+        layers.append(nn.Conv2d(inputs, outputs, 4, 2 if i < 2 else 1, 1, bias=False))
+        layers += [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+    layers.append(nn.Conv2d(widths[-1], 1, 4, 1, 1))
+    return nn.ModuleDict({"model": nn.Sequential(*layers)})
+
+
+def main() -> None:
+    golden = {}
+    for name in MODELS:
+        for train in (False, True):
+            row = answer(name, train)[:, -1].ravel()[::4]
+            golden[f"{name} {train}"] = [float(f"{v:.7g}") for v in row]
+    FILE.write_text(json.dumps(golden, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Pix2pix gives the numbers of its authors' layers in torch: stored ones, and live."""
+
+import importlib.util
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdl.weights import from_names
+
+from . import pix2pix_reference as reference
+
+GOLDEN = json.loads(reference.FILE.read_text())
+cases = pytest.mark.parametrize("name", reference.MODELS)
+modes = pytest.mark.parametrize("train", [False, True])
+
+
+def ours(name, train):
+    model = reference.MODELS[name]
+    variables = from_names(model, reference.random_state(name))
+    apply = jax.jit(lambda v, x: model.apply(v, x, train=train, mutable=["batch_stats"])[0])
+    y = np.asarray(apply(variables, jnp.asarray(reference.IMAGES[name])))
+    return y[..., None] if name == "patchgan" else y
+
+
+@cases
+@modes
+def test_answers_are_the_stored_ones(name, train):
+    found = ours(name, train)[:, -1].ravel()[::4]
+    np.testing.assert_allclose(found, GOLDEN[f"{name} {train}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+@cases
+@modes
+def test_answers_are_torchs(name, train):
+    np.testing.assert_allclose(ours(name, train), reference.answer(name, train), rtol=0, atol=1e-5)
