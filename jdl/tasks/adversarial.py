@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from jdl.data.augment import Augmentation, augment_batch
-from jdl.ops.random import per_example_keys
+from jdl.errors import UserError
+from jdl.ops.adversarial import GeneratorLoss, discriminator_loss, generator_loss
+from jdl.ops.random import per_example_keys, piece_key
 from jdl.tasks.classification import to_float
 from jdl.tasks.judge import Judge, judge_samples, judged_samples
 from jdl.train.gradients import mean_gradients
@@ -48,50 +50,41 @@ class AdversarialState(flax.struct.PyTreeNode):
     step: PyTree
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Adversarial:
-    """The non-saturating game (Goodfellow et al., 2014, section 3).
+class Game:
+    """What all adversarial training shares: who plays, and how both are updated.
 
-        L_D = −E[log D(T(x))] − E[log(1 − D(T(G(z))))]                              (1)
-        L_G = −E[log D(T(G(z)))]                                                    (2)
-        θ̄ ← d θ̄ + (1 − d) θ_G,  d = min(ε, (1 + n)/(10 + n)) at update n            (3)
-        x = Ḡ(z_j),  j = argmax over 1 ≤ j ≤ m of D(Ḡ(z_j)),  z_j from the prior    (4)
-
-    with the same kind of random augmentation T before the discriminator in both, so that it cannot
-    learn a small training set by heart and yet never teaches the generator to augment (Zhao et al.,
-    2020, https://arxiv.org/abs/2006.10738). A sample (4) is the one of m that the discriminator
-    takes most for real: it still knows some of what the generator gets wrong (after Azadi et al.,
-    2019, https://arxiv.org/abs/1810.06758). A batch has "image" [batch, height, width, channels].
-
-    Args:
-        generator: (latents, train) → images in [−1, 1].
-        discriminator: (images, train) → logits of being real.
-        generator_optimizer: an optax transformation.
-        discriminator_optimizer: an optax transformation.
-        prior: key → one latent code.
-        judge: the classifier that measures samples.
-        augment: T, (key, image in [−1, 1]) → image, differentiable; the identity when None.
-        ema: ε.
-        candidates: m.
+    The game itself is told by `_generate`, `_judge`, `_weights` and `_further_loss`; the fields are
+    those of `Adversarial`.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     generator_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
-    prior: Prior
-    judge: Judge
-    augment: Augmentation | None = None
-    ema: float = 0.995
-    candidates: int = 1
+    augment: Augmentation | None
+    ema: float
+    loss: GeneratorLoss
+    penalty: float
 
-    def init(self, key: Key[Array, ""], batch: Batch) -> AdversarialState:
-        """Initialises both networks on the batch's shapes."""
-        generator_key, discriminator_key = jax.random.split(key)
-        images = to_float(batch["image"])
-        latents = jax.vmap(self.prior)(jax.random.split(key, len(images)))
-        generator = self.generator.init(generator_key, latents)
-        discriminator = self.discriminator.init(discriminator_key, images)
+    def _generate(
+        self, generator: TrainState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Array, PyTree]:
+        """Draws images for a batch; returns them, and what else the generator has learned of it."""
+        raise NotImplementedError
+
+    def _judge(self, variables: PyTree, images: Array, batch: Batch) -> tuple[Array, PyTree]:
+        """Logits of being real, and what else the discriminator has learned of the batch."""
+        raise NotImplementedError
+
+    def _weights(self) -> tuple[float, float]:
+        """What the discriminator's loss counts, and that of the generator against it."""
+        return 1.0, 1.0
+
+    def _further_loss(self, images: Array, batch: Batch) -> Float[Array, " batch"]:
+        """What the generator minimises besides."""
+        return jnp.zeros(len(images))
+
+    def _first_state(self, generator: PyTree, discriminator: PyTree) -> AdversarialState:
         return AdversarialState(
             generator=TrainState.create(generator, self.generator_optimizer),
             discriminator=TrainState.create(discriminator, self.discriminator_optimizer),
@@ -108,25 +101,29 @@ class Adversarial:
         Both losses draw the same codes, so that the compiled step generates their images once.
         """
 
-        def discriminator_loss(params, model_state, batch, key):
+        def of_discriminator(params, model_state, batch, key):
             latent_key, real_key, fake_key, _ = jax.random.split(key, 4)
             fakes, _ = self._generate(state.generator, batch, latent_key)
             real = self._augment(2 * to_float(batch["image"]) - 1, batch, real_key)
             fake = self._augment(fakes, batch, fake_key)
-            apply = partial(self.discriminator.apply, train=True, mutable=list(model_state))
-            real_logits, model_state = apply({"params": params, **model_state}, real)
-            fake_logits, model_state = apply({"params": params, **model_state}, fake)
-            losses = jax.nn.softplus(-real_logits) + jax.nn.softplus(fake_logits)
+            variables = {"params": params, **model_state}
+            losses = jnp.zeros(len(real))
+            if self.penalty:
+                slopes = jax.grad(lambda x: self._judge(variables, x, batch)[0].sum())(real)
+                losses += self.penalty / 2 * jnp.square(slopes).sum((1, 2, 3))
+            real_logits, model_state = self._judge(variables, real, batch)
+            fake_logits, model_state = self._judge({"params": params, **model_state}, fake, batch)
+            losses += self._weights()[0] * _mean(discriminator_loss(real_logits, fake_logits))
             loss = mean(losses, batch["mask"])
             metrics = {
                 "discriminator_loss": loss,
-                "real_accepted": mean(real_logits > 0, batch["mask"]),
-                "fake_accepted": mean(fake_logits > 0, batch["mask"]),
+                "real_accepted": mean(_mean(real_logits > 0), batch["mask"]),
+                "fake_accepted": mean(_mean(fake_logits > 0), batch["mask"]),
             }
             return loss, (model_state, metrics)
 
         gradients, model_state, d_metrics = mean_gradients(
-            discriminator_loss,
+            of_discriminator,
             state.discriminator.params,
             state.discriminator.model_state,
             batch,
@@ -135,19 +132,18 @@ class Adversarial:
         discriminator = state.discriminator.apply(gradients, self.discriminator_optimizer)
         discriminator = discriminator.replace(model_state=model_state)
 
-        def generator_loss(params, model_state, batch, key):
+        def of_generator(params, model_state, batch, key):
             latent_key, _, _, fake_key = jax.random.split(key, 4)
             generator = state.generator.replace(params=params, model_state=model_state)
             fakes, model_state = self._generate(generator, batch, latent_key)
             fake = self._augment(fakes, batch, fake_key)
-            logits, _ = self.discriminator.apply(
-                discriminator.variables, fake, train=True, mutable=["batch_stats"]
-            )
-            loss = mean(jax.nn.softplus(-logits), batch["mask"])
+            logits, _ = self._judge(discriminator.variables, fake, batch)
+            losses = self._weights()[1] * _mean(generator_loss(logits, self.loss))
+            loss = mean(losses + self._further_loss(fakes, batch), batch["mask"])
             return loss, (model_state, {"generator_loss": loss})
 
         gradients, model_state, g_metrics = mean_gradients(
-            generator_loss, state.generator.params, state.generator.model_state, batch, key
+            of_generator, state.generator.params, state.generator.model_state, batch, key
         )
         generator = state.generator.apply(gradients, self.generator_optimizer)
         generator = generator.replace(model_state=model_state)
@@ -161,46 +157,145 @@ class Adversarial:
         )
         return state, d_metrics | g_metrics
 
-    def _generate(self, generator: TrainState, batch: Batch, key: Key[Array, ""]):
-        keys = per_example_keys(key, batch["row"])
-        latents = jax.vmap(self.prior)(keys)
-        return self.generator.apply(
-            generator.variables, latents, train=True, mutable=list(generator.model_state)
-        )
-
     def _augment(self, images: Array, batch: Batch, key: Key[Array, ""]) -> Array:
         if self.augment is None:
             return images
         return augment_batch(self.augment, key, images, batch["row"])
 
+
+def _mean(values: Shaped[Array, "batch ..."]) -> Float[Array, " batch"]:
+    """Averages over all but the examples: a discriminator may give many logits of each."""
+    return values.reshape(len(values), -1).mean(-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adversarial(Game):
+    """A game of two networks (Goodfellow et al., 2014, https://arxiv.org/abs/1406.2661).
+
+        L_D = −E[log D(T(x))] − E[log(1 − D(T(G(z))))] + γ/2 E‖∇ₓ D(x)‖²             (1)
+        L_G = −E[log D(T(G(z)))],  or E[log(1 − D(T(G(z))))] of the minimax game    (2)
+        θ̄ ← d θ̄ + (1 − d) θ_G,  d = min(ε, (1 + n)/(10 + n)) at update n            (3)
+        x = Ḡ(z_j),  j = argmax over 1 ≤ j ≤ m of D(Ḡ(z_j)),  z_j from the prior    (4)
+
+    with the same kind of random augmentation T before the discriminator in both, so that it cannot
+    learn a small training set by heart and yet never teaches the generator to augment (Zhao et al.,
+    2020, https://arxiv.org/abs/2006.10738). A sample (4) is the one of m that the discriminator
+    takes most for real: it still knows some of what the generator gets wrong (after Azadi et al.,
+    2019, https://arxiv.org/abs/1810.06758). The gradient penalty, R1, is that of the logits
+    (Mescheder et al., 2018, https://arxiv.org/abs/1801.04406, equation 9).
+
+    A batch has "image" [batch, height, width, channels], and where both networks are told a class
+    ("conditional", Mirza and Osindero, 2014, https://arxiv.org/abs/1411.1784), "label" [batch].
+
+    Args:
+        generator: (latents, train) → images in [−1, 1], drawing noise from "noise" if it has any;
+            with classes (latents, labels, train).
+        discriminator: (images, train) → logits of being real; with classes (images, labels, train).
+        generator_optimizer: an optax transformation.
+        discriminator_optimizer: an optax transformation.
+        prior: key → one latent code.
+        judge: the classifier that measures samples.
+        augment: T, (key, image in [−1, 1]) → image, differentiable; the identity when None.
+        ema: ε.
+        candidates: m.
+        loss: which of (2).
+        penalty: γ; there is none when it is 0.
+        num_classes: classes to condition on, if any.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    prior: Prior
+    judge: Judge
+    augment: Augmentation | None = None
+    ema: float = 0.995
+    candidates: int = 1
+    loss: GeneratorLoss = "non-saturating"
+    penalty: float = 0.0
+    num_classes: int | None = None
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> AdversarialState:
+        """Initialises both networks on the batch's shapes."""
+        generator_key, discriminator_key = jax.random.split(key)
+        images = to_float(batch["image"])
+        latents = jax.vmap(self.prior)(jax.random.split(key, len(images)))
+        labels = self._labels(batch)
+        generator = self.generator.init(generator_key, latents, *labels)
+        discriminator = self.discriminator.init(discriminator_key, images, *labels)
+        return self._first_state(generator, discriminator)
+
+    def _labels(self, batch: Batch) -> tuple[Array, ...]:
+        return () if self.num_classes is None else (batch["label"],)
+
+    def _generate(self, generator: TrainState, batch: Batch, key: Key[Array, ""]):
+        keys = per_example_keys(key, batch["row"])
+        latents = jax.vmap(self.prior)(keys)
+        return self.generator.apply(
+            generator.variables,
+            latents,
+            *self._labels(batch),
+            train=True,
+            mutable=list(generator.model_state),
+            rngs={"noise": piece_key(jax.random.fold_in(key, 1), batch["row"])},
+        )
+
+    def _judge(self, variables: PyTree, images: Array, batch: Batch) -> tuple[Array, PyTree]:
+        """Logits of being real, and what else the discriminator has learned of the batch."""
+        labels = self._labels(batch)
+        return self.discriminator.apply(
+            variables, images, *labels, train=True, mutable=["batch_stats"]
+        )
+
     def eval_step(self, state: AdversarialState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-        """Draws as many samples as the batch has examples, and asks the judge."""
-        samples = self._sample(state, per_example_keys(key, batch["row"]))
-        return judge_samples(self.judge, samples, to_float(batch["image"]), batch["mask"])
+        """Draws as many samples as the batch has examples, and asks the judge.
+
+        With classes, "obeyed" is the share of samples that the judge puts in the class they were
+        asked to be of: that of the example in the same row.
+        """
+        labels = self._labels(batch)
+        samples = self._sample(state, per_example_keys(key, batch["row"]), *labels)
+        metrics = judge_samples(self.judge, samples, to_float(batch["image"]), batch["mask"])
+        if labels:
+            obeyed = self.judge(samples).argmax(-1) == batch["label"]
+            metrics["obeyed"] = mean(obeyed, batch["mask"])
+        return metrics
 
     @partial(jax.jit, static_argnums=0)
     def decode(
-        self, state: AdversarialState, latents: Float[Array, "batch latent"]
+        self, state: AdversarialState, latents: Float[Array, "batch latent"], *labels: Array
     ) -> Float[Array, "batch height width channels"]:
-        """Images in [0, 1] of latent codes, by the averaged generator (3)."""
+        """Images in [0, 1] of latent codes, by the averaged generator (3); labels of their classes.
+
+        Raises:
+            UserError: the codes are not of the prior's size.
+        """
+        (size,) = jax.eval_shape(self.prior, jax.random.key(0)).shape
+        if latents.shape[-1] != size:
+            raise UserError(f"latent codes here have {size} numbers, not {latents.shape[-1]}")
         variables = state.generator.replace(params=state.average).variables
-        return (self.generator.apply(variables, latents) + 1) / 2
+        # The same noise for all, if any: what differs are the codes.
+        drawn = self.generator.apply(variables, latents, *labels, rngs={"noise": jax.random.key(0)})
+        return (drawn + 1) / 2
 
     @partial(jax.jit, static_argnums=0)
-    def _sample(self, state: AdversarialState, keys: Key[Array, " batch"]) -> Array:
+    def _sample(self, state: AdversarialState, keys: Key[Array, " batch"], *labels: Array) -> Array:
         """Draws one sample (4) for each key."""
         candidate_keys = jax.vmap(lambda key: jax.random.split(key, self.candidates))(keys)
         latents = jax.vmap(self.prior)(candidate_keys.ravel())
-        images = self.decode(state, latents)
-        logits = self.discriminator.apply(state.discriminator.variables, 2 * images - 1)
+        labels = tuple(label.repeat(self.candidates) for label in labels)
+        images = self.decode(state, latents, *labels)
+        logits = self.discriminator.apply(state.discriminator.variables, 2 * images - 1, *labels)
         best = logits.reshape(-1, self.candidates).argmax(-1)
         return images[jnp.arange(len(keys)) * self.candidates + best]
 
     def sample(
         self, state: AdversarialState, key: Key[Array, ""], num_samples: int
     ) -> Float[np.ndarray, "num_samples height width channels"]:
-        """Draws samples (4): images in [0, 1]."""
-        return np.asarray(self._sample(state, jax.random.split(key, num_samples)))
+        """Draws samples (4), of all classes in turn: images in [0, 1]."""
+        labels = () if self.num_classes is None else (jnp.arange(num_samples) % self.num_classes,)
+        return np.asarray(self._sample(state, jax.random.split(key, num_samples), *labels))
 
     def figures(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
@@ -213,7 +308,8 @@ class Adversarial:
         t = jnp.linspace(0, 1, 12)[None, :, None]
         # Spherical, because a normal code keeps close to the sphere of radius √d.
         walk = jnp.sin((1 - t) * jnp.pi / 2) * start + jnp.sin(t * jnp.pi / 2) * end
-        walk = self.decode(state, walk.reshape(-1, walk.shape[-1]))
+        labels = () if self.num_classes is None else (jnp.arange(6).repeat(12) % self.num_classes,)
+        walk = self.decode(state, walk.reshape(-1, walk.shape[-1]), *labels)
         samples = self.sample(state, key, 96)
         return {
             "samples": judged_samples(self.judge, samples, "Samples, and the classifier's verdict"),

@@ -55,7 +55,7 @@ def following(module: nn.Module, option: str) -> set[Key]:
         >>> following(resnet18(), "in_channels")
         {('params', 'conv1', 'kernel')}
     """
-    if not hasattr(module, option):
+    if getattr(module, option, None) is None:
         return set()
     others = shapes(module.clone(**{option: getattr(module, option) + 1}))
     return {path for path, leaf in shapes(module).items() if leaf.shape != others[path].shape}

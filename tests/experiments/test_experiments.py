@@ -36,6 +36,8 @@ SHRUNK = {
         "discriminator_features": 4,
         "batch_size": 8,
     },
+    "stylegan_mnist": {"steps": 2, "base_features": 64, "style_size": 8, "batch_size": 8},
+    "pix2pix_digit_scenes": {"epochs": 1, "base_features": 2},
     "ddpm_mnist": {"steps": 20, "channels": 8, "batch_size": 8},
     "perceptron_digits8x8": {"epochs": 1},
     "neocognitron_mnist": {"rounds": 1, "num_classes": 2},

@@ -9,7 +9,7 @@ from jdl.ops import cudnn
 from jdl.ops.lowering import plain_lowerings
 
 BATCH, TIME, FEATURES, HIDDEN = 3, 5, 4, 6
-LENGTHS = jnp.array([5, 2, 4], jnp.int32)
+LENGTHS = jnp.array([5, 2, 0], jnp.int32)
 
 
 def written_out(x, h, c, weights, lengths, inputs, hidden, layers, dropout, bidirectional):
@@ -47,10 +47,9 @@ def test_cudnn_is_the_scan():
     layer = LSTM(HIDDEN, num_layers=2, bidirectional=True)
     x = jax.random.normal(jax.random.key(0), (BATCH, TIME, FEATURES))
     variables = layer.init(jax.random.key(1), x)
-    lengths = jnp.array([5, 2, 0])
 
     def loss(variables):
-        outputs, carry = layer.apply(variables, x, lengths=lengths)
+        outputs, carry = layer.apply(variables, x, lengths=LENGTHS)
         return (outputs**2).sum() + sum((state**2).sum() for state in carry)
 
     with jax.default_matmul_precision("highest"):

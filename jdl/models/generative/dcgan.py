@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jdl.errors import UserError
 from jdl.layers.convolution import Conv, ConvTranspose
@@ -39,35 +39,44 @@ class Generator(nn.Module):
         image_size: height and width of the images: 8, 16, 32, 64, ...
         channels: channels of the images.
         base_features: channels of the last hidden layer; each earlier layer has twice as many.
+        num_classes: labels to condition on, if any.
         dtype: of the computation; parameters stay float32.
     """
 
     image_size: int = 64
     channels: int = 3
     base_features: int = 64
+    num_classes: int | None = None
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
-        self, latents: Float[Array, "batch latent"], *, train: bool = False
+        self,
+        latents: Float[Array, "batch latent"],
+        labels: Int[Array, " batch"] | None = None,
+        *,
+        train: bool = False,
     ) -> Float[Array, "batch height width channels"]:
         """Draws the images of latent codes.
 
         Args:
             latents: codes, from a standard normal.
+            labels: classes, where `num_classes` is given; they stand beside the code, one-hot.
             train: normalise with the batch's statistics and update the running ones.
 
         Returns:
             Images, from -1 to 1.
 
         Raises:
-            UserError: `image_size` is not a power of two from 8 on.
+            UserError: `image_size` is not a power of two from 8 on, or there are labels without
+                `num_classes` or the other way round.
         """
         doublings = count_doublings(self.image_size)
         conv = partial(ConvTranspose, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)
         norm = partial(BatchNorm, train=train, scale_init=scale_init, dtype=self.dtype)
 
-        x = latents[:, None, None, :]
+        x = jnp.concatenate([latents, *one_hot(labels, self.num_classes)], axis=-1)
+        x = x[:, None, None, :]
         for i in range(doublings):
             features = self.base_features * 2 ** (doublings - 1 - i)
             stride, padding = (2, 1) if i else (1, 0)
@@ -90,28 +99,36 @@ class Discriminator(nn.Module):
     Attributes:
         image_size: height and width of the images: 8, 16, 32, 64, ...
         base_features: channels of the first layer; each later layer has twice as many.
+        num_classes: labels to condition on, if any.
         dtype: of the computation; parameters stay float32.
     """
 
     image_size: int = 64
     base_features: int = 64
+    num_classes: int | None = None
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width channels"], *, train: bool = False
+        self,
+        images: Float[Array, "batch height width channels"],
+        labels: Int[Array, " batch"] | None = None,
+        *,
+        train: bool = False,
     ) -> Float[Array, " batch"]:
         """Tells real images from generated ones.
 
         Args:
             images: from -1 to 1.
+            labels: classes, where `num_classes` is given; each is one more channel of ones.
             train: normalise with the batch's statistics and update the running ones.
 
         Returns:
             Logits of being real.
 
         Raises:
-            UserError: the images do not have the discriminator's size.
+            UserError: the images do not have the discriminator's size, or there are labels without
+                `num_classes` or the other way round.
         """
         doublings = count_doublings(self.image_size)
         batch, height, width, _ = images.shape
@@ -125,7 +142,11 @@ class Discriminator(nn.Module):
         )
         norm = partial(BatchNorm, train=train, scale_init=scale_init, dtype=self.dtype)
 
-        x = images
+        planes = [
+            jnp.broadcast_to(row[:, None, None], (batch, height, width, self.num_classes))
+            for row in one_hot(labels, self.num_classes)
+        ]
+        x = jnp.concatenate([images, *planes], axis=-1)
         for i in range(doublings):
             at = 3 * i - 1 if i else 0  # the first layer has no norm
             x = conv(self.base_features * 2**i, strides=2, padding=1, name=f"main.{at}")(x)
@@ -151,6 +172,25 @@ def count_doublings(image_size: int) -> int:
     if image_size < 8 or image_size != 4 * 2**doublings:
         raise UserError(f"DCGAN's image_size is 8, 16, 32, 64, 128, ..., not {image_size}")
     return doublings
+
+
+def one_hot(labels: Array | None, num_classes: int | None) -> list[Array]:
+    """Returns what labels add to a network's input: nothing where there are no classes.
+
+    Raises:
+        UserError: there are labels without classes, or classes without labels.
+
+    Example:
+        >>> one_hot(jnp.array([1]), 3)[0].tolist(), one_hot(None, None)
+        ([[0.0, 1.0, 0.0]], [])
+
+    Source: Mirza and Osindero, 2014, https://arxiv.org/abs/1411.1784, section 3.2.
+    """
+    if num_classes is None and labels is None:
+        return []
+    if num_classes is None or labels is None:
+        raise UserError("labels and num_classes go together: give both, or neither")
+    return [jax.nn.one_hot(labels, num_classes)]
 
 
 PAPER = "Radford et al., 2016, https://arxiv.org/abs/1511.06434"

@@ -62,3 +62,19 @@ def test_bad_sizes_are_refused():
         )
     with pytest.raises(UserError, match="64x64 pixels, not 32x32; set image_size"):
         jdl.create_model("dcgan_discriminator").init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+def test_labels_say_what_is_drawn_and_judged():
+    generator = jdl.create_model("dcgan_generator", image_size=8, base_features=4, num_classes=3)
+    critic = jdl.create_model("dcgan_discriminator", image_size=8, base_features=4, num_classes=3)
+    latents, labels = jnp.ones((3, 5)), jnp.arange(3)
+    variables = jax.jit(generator.init)(jax.random.key(0), latents, labels)
+    images = jax.jit(generator.apply)(variables, latents, labels)
+    assert float(jnp.abs(images[0] - images[1]).max()) > 0  # of the same code
+    same = jnp.repeat(images[:1], 3, axis=0)
+    variables = jax.jit(critic.init)(jax.random.key(0), same, labels)
+    logits = jax.jit(critic.apply)(variables, same, labels)
+    assert len(set(logits.tolist())) == 3
+    for model, inputs in ((generator, latents), (critic, same)):
+        with pytest.raises(UserError, match="labels and num_classes go together"):
+            model.init(jax.random.key(0), inputs)

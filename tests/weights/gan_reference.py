@@ -1,9 +1,9 @@
-"""A small pix2pix with weights that anyone can make again, and what the same answers in torch.
+"""Small GANs with weights that anyone can make again, and what the same answer in torch.
 
-python -m tests.weights.pix2pix_reference    # writes golden_pix2pix.json; needs torch
+python -m tests.weights.gan_reference    # writes golden_gans.json; needs torch
 
-No package holds the authors' networks; here they are put together from torch's layers, in the order
-that the names of their parameters give.
+No package holds pix2pix or the DCGAN of PyTorch's examples; here they are put together from torch's
+layers, in the order that the names of their parameters give.
 """
 
 import itertools
@@ -19,45 +19,51 @@ from jdl.weights import to_names
 
 from . import reference
 
-FILE = Path(__file__).parent / "golden_pix2pix.json"
+FILE = Path(__file__).parent / "golden_gans.json"
 GENERATOR = {"num_downs": 6, "base_features": 2, "channels": 1, "dropout": 0.0}
 DISCRIMINATOR = {"base_features": 2}
-IMAGES = {
-    "pix2pix_generator": np.tanh(reference.random_images(64, 64, 3)),
-    "patchgan": np.tanh(reference.random_images(64, 64, 6)),
-}
+DCGAN = {"image_size": 32, "base_features": 2}
 MODELS = {
     "pix2pix_generator": jdl.create_model("pix2pix_generator", **GENERATOR),
     "patchgan": jdl.create_model("patchgan", **DISCRIMINATOR),
+    "dcgan_generator": jdl.create_model("dcgan_generator", **DCGAN),
+    "dcgan_discriminator": jdl.create_model("dcgan_discriminator", **DCGAN),
+}
+INPUTS = {
+    "pix2pix_generator": np.tanh(reference.random_images(64, 64, 3)),
+    "patchgan": np.tanh(reference.random_images(64, 64, 6)),
+    "dcgan_generator": reference.random_images(1, 1, 100, batch=4)[:, 0, 0],
+    "dcgan_discriminator": np.tanh(reference.random_images(32, 32, 3, batch=4)),
 }
 
 
 def random_state(name: str) -> dict[str, np.ndarray]:
     """Weights drawn by name."""
-    images = jnp.zeros(IMAGES[name].shape)
-    variables = jax.eval_shape(MODELS[name].init, jax.random.key(0), images)
+    inputs = jnp.zeros(INPUTS[name].shape)
+    variables = jax.eval_shape(MODELS[name].init, jax.random.key(0), inputs)
     empty = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variables)
     return reference.random_state({key: a.shape for key, a in to_names(empty).items()})
 
 
-def build(name: str):
-    """The network in torch, with these weights."""
-    network = torch_generator() if name == "pix2pix_generator" else torch_discriminator()
-    reference.fill(network, random_state(name))
-    return network
-
-
 def answer(name: str, train: bool) -> np.ndarray:
-    """What it says, NHWC."""
+    """What the network says in torch, with these weights, NHWC."""
     import torch
 
-    network = build(name).train(train)
+    network = {
+        "pix2pix_generator": unet_generator,
+        "patchgan": patch_discriminator,
+        "dcgan_generator": dcgan_generator,
+        "dcgan_discriminator": dcgan_discriminator,
+    }[name]().train(train)
+    reference.fill(network, random_state(name))
+    inputs = torch.from_numpy(INPUTS[name])
+    inputs = inputs[..., None, None] if inputs.ndim == 2 else inputs.permute(0, 3, 1, 2)
     with torch.no_grad():
-        y = network["model"](torch.from_numpy(IMAGES[name]).permute(0, 3, 1, 2))
-    return y.permute(0, 2, 3, 1).numpy()
+        (first,) = network.values()
+        return first(inputs).permute(0, 2, 3, 1).numpy()
 
 
-def torch_generator():
+def unet_generator():
     from torch import cat, nn
 
     class Block(nn.Module):
@@ -87,7 +93,7 @@ def torch_generator():
     return nn.ModuleDict({"model": Block(GENERATOR["channels"], features, block, outermost=True)})
 
 
-def torch_discriminator():
+def patch_discriminator():
     from torch import nn
 
     widths = [DISCRIMINATOR["base_features"] * min(2**i, 8) for i in range(4)]
@@ -99,11 +105,35 @@ def torch_discriminator():
     return nn.ModuleDict({"model": nn.Sequential(*layers)})
 
 
+def dcgan_generator():
+    from torch import nn
+
+    layers, inputs = [], 100
+    for i, outputs in enumerate([8, 4, 2]):
+        stride, padding = (2, 1) if i else (1, 0)
+        layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False))
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
+        inputs = outputs
+    layers += [nn.ConvTranspose2d(inputs, 3, 4, 2, 1, bias=False), nn.Tanh()]
+    return nn.ModuleDict({"main": nn.Sequential(*layers)})
+
+
+def dcgan_discriminator():
+    from torch import nn
+
+    layers = [nn.Conv2d(3, 2, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+    for inputs, outputs in ((2, 4), (4, 8)):
+        layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False))
+        layers += [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+    layers.append(nn.Conv2d(8, 1, 4, 1, 0, bias=False))
+    return nn.ModuleDict({"main": nn.Sequential(*layers)})
+
+
 def main() -> None:
     golden = {}
     for name in MODELS:
         for train in (False, True):
-            row = answer(name, train)[:, -1].ravel()[::4]
+            row = answer(name, train)[:, -1].ravel()[:32]
             golden[f"{name} {train}"] = [float(f"{v:.7g}") for v in row]
     FILE.write_text(json.dumps(golden, indent=1) + "\n")
 
