@@ -93,7 +93,10 @@ def shorten(experiment):
 @pytest.mark.parametrize("name", SHRUNK)
 def test_two_steps(name, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    if name in ("dcgan_mnist", "ddpm_mnist") and not Path("runs/lenet5_mnist").exists():
+    if (
+        name in ("dcgan_mnist", "stylegan_mnist", "ddpm_mnist")
+        and not Path("runs/lenet5_mnist").exists()
+    ):
         # They are judged by a trained LeNet-5; two steps of training will do here.
         lenet = load_experiment("lenet5_mnist")
         monkeypatch.setattr(lenet, "build", lambda c, build=lenet.build: shorten(build(c)))
