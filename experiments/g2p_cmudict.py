@@ -12,12 +12,12 @@ and 5.23 % by a Transformer (Yolchuyeva et al., 2019, https://arxiv.org/abs/2004
     jdl predict g2p_cmudict knight xylophone
     jdl train g2p_cmudict --sweep     # all architectures, for four epochs each
 
-Seed 0, two cores of an AMD EPYC (AVX2), shared with other work for the last third: 29 min 24 s from
-launch to the last figure. Result of the bidirectional LSTM with attention and a beam of 5 on the
-6,246 words of the test split: a word error rate (`sequence_error`) of 25.95 %, a phoneme error rate
-(`token_error`) of 6.07 %. In the last third of the training the loss on the validation words rose
-while that on the training words fell: a dropout of 0.2 is too little. The other architectures have
-not been trained to the end here.
+Seed 0, two cores of an AMD EPYC (AVX2): 29 min 10 s from launch to the last figure. Result of the
+bidirectional LSTM with attention on the 6,246 words of the test split, with a beam of 5: a word
+error rate (`sequence_error`) of 24.90 %, a phoneme error rate (`token_error`) of 5.83 %; with
+greedy search 25.26 % and 5.92 %. In the last fifth of the training, in which the rate falls, the
+validation words gain a point, from 25.6 % to 24.6 % wrong, though the loss on them rises from 0.225
+to 0.235. The other architectures have not been trained to the end here.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from jdl import create_model
 from jdl.data import load
 from jdl.data.pronunciation import LETTERS, PHONEMES, pronunciation_loader
 from jdl.launch import run
-from jdl.optim.schedules import warmup_cosine
+from jdl.optim.schedules import warmup_stable_decay
 from jdl.tasks.transduction import Transduction
 from jdl.train import Experiment
 
@@ -50,13 +50,15 @@ class Config:
     hidden_size: int = 256
     num_layers: int = 1
     embedding_size: int = 128
-    epochs: int = 13
+    epochs: int = 17
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     dropout: float = 0.2
+    output_dropout: float = 0.3
+    """of what is written from, in `lstm`, `reversed` and `bidirectional`."""
     label_smoothing: float = 0.1
-    ema: float = 0.999
+    ema: float = 0.9995
     beam: int = 5
     length_penalty: float = 0.6
     seed: int = 0
@@ -105,6 +107,7 @@ def make_model(config: Config) -> nn.Module:
         bidirectional=attentive,
         attention=attentive,
         reverse_source=config.model == "reversed",
+        output_dropout=config.output_dropout,
         **sizes,
     )
 
@@ -118,12 +121,13 @@ def build(config: Config) -> Experiment:
             words["word"],
             words["pronunciations"],
             config.batch_size if name == "train" else 256,
-            every=name == "train",
             seed=config.seed,
         )
     train = loaders["train"]
     num_steps = config.epochs * train.steps_per_epoch
-    schedule = warmup_cosine(config.learning_rate, min(500, num_steps // 10), num_steps)
+    schedule = warmup_stable_decay(
+        config.learning_rate, min(500, num_steps // 10), num_steps // 5, num_steps
+    )
     return Experiment(
         task=Transduction(
             model=make_model(config),

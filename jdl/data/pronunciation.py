@@ -1,6 +1,5 @@
 """Spellings and their pronunciations as examples of a transduction."""
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -38,18 +37,18 @@ def pronunciation_loader(
     lines: Iterable[str],
     batch_size: int,
     *,
-    every: bool = False,
     boundaries: Sequence[int] = (5, 6, 7, 8, 9, 10, 12, 15, 28),
     seed: int = 0,
 ) -> BucketLoader:
-    r"""Returns batches of words ("source") and pronunciations ("target").
+    r"""Returns batches of words ("source"), their first pronunciations ("target"), and all of them.
+
+    A network learns the first, which is the usual one. All of them, the "references", are what its
+    predictions are compared with.
 
     Args:
         words: spellings.
         lines: of each word, as `pronunciations` reads them.
         batch_size: words in a batch.
-        every: each pronunciation is an example of its own, to train on; otherwise each word is, its
-            first pronunciation the target and all of them its "references".
         boundaries: padded lengths.
         seed: of the order.
 
@@ -61,11 +60,6 @@ def pronunciation_loader(
     several = [pronunciations(text) for text in lines]
     encoded = [[PHONEMES.encode(each) for each in one] for one in several]
     sources = [LETTERS.encode(word) for word in words]
-    load = functools.partial(BucketLoader, batch_size=batch_size, boundaries=boundaries, seed=seed)
-    if every:
-        pairs = [(s, t) for s, targets in zip(sources, encoded) for t in targets]
-        source, target = zip(*pairs)
-        return load({"source": source, "target": target})
     most = max(map(len, encoded))
     longest = max(len(t) for targets in encoded for t in targets)
     references = np.zeros((len(encoded), most, longest), np.int32)
@@ -73,7 +67,10 @@ def pronunciation_loader(
     for i, targets in enumerate(encoded):
         references[i, : len(targets)] = pad_sequences(targets, longest)
         lengths[i, : len(targets)] = [len(target) for target in targets]
-    return load(
+    return BucketLoader(
         {"source": sources, "target": [targets[0] for targets in encoded]},
+        batch_size,
+        boundaries=boundaries,
         arrays={"references": references, "references_length": lengths},
+        seed=seed,
     )

@@ -64,6 +64,45 @@ def warmup_cosine(
     return optax.warmup_cosine_decay_schedule(start, peak, warmup_steps, num_steps, end)
 
 
+def warmup_stable_decay(
+    peak: float, warmup_steps: int, decay_steps: int, num_steps: int
+) -> optax.Schedule:
+    """Raises the rate linearly, keeps it, and lowers it to zero along half a period of a cosine.
+
+        η(n) = p · n / w for n < w, p until N − d,                                  (1)
+        η(n) = p · (1 + cos(π (n − N + d) / d)) / 2 from there to N                 (2)
+
+    Args:
+        peak: p.
+        warmup_steps: w.
+        decay_steps: d.
+        num_steps: N, the updates of the whole run.
+
+    Raises:
+        UserError: the run is not longer than its warm-up and its decay.
+
+    Example:
+        >>> schedule = warmup_stable_decay(1.0, 10, 20, 100)
+        >>> [round(float(schedule(step)), 3) for step in (0, 5, 50, 80, 90, 100)]
+        [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
+
+    Source: Hu et al., 2024, https://arxiv.org/abs/2404.06395, section 4.
+    """
+    if num_steps <= warmup_steps + decay_steps:
+        raise UserError(
+            f"a run of {num_steps} updates has no room for a warm-up of {warmup_steps} and a decay "
+            f"of {decay_steps}: train longer"
+        )
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, peak, warmup_steps),
+            optax.constant_schedule(peak),
+            optax.cosine_decay_schedule(peak, decay_steps),
+        ],
+        [warmup_steps, num_steps - decay_steps],
+    )
+
+
 def noam(width: int, warmup_steps: int, factor: float = 1.0) -> optax.Schedule:
     """Raises the rate linearly, then lowers it with the inverse square root of the step.
 

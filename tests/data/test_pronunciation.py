@@ -15,14 +15,14 @@ def test_stress_is_left_out_and_what_then_is_the_same_comes_once():
     assert pronunciations(LINES[0]) == [("R", "EH", "D"), ("R", "IY", "D")]
 
 
-def test_every_pronunciation_is_an_example_to_train_on():
-    loader = pronunciation_loader(WORDS, LINES, 4, every=True, boundaries=[4])
+def test_the_first_pronunciation_is_what_is_learned():
+    loader = pronunciation_loader(WORDS, LINES, 2, boundaries=[4])
     batch = next(loader.eval_batches())
     found = [
         ("".join(LETTERS.decode(s)), " ".join(PHONEMES.decode(t)))
         for s, t in zip(batch["source"], batch["target"])
     ]
-    assert found == [("read", "R EH D"), ("read", "R IY D"), ("a", "AH"), ("a", "EY")]
+    assert found == [("read", "R EH D"), ("a", "AH")]
 
 
 def test_every_word_is_measured_against_all_its_pronunciations():

@@ -2,7 +2,7 @@ import optax
 import pytest
 
 from jdl.errors import UserError
-from jdl.optim.schedules import noam, warmup_cosine, with_warmup
+from jdl.optim.schedules import noam, warmup_cosine, warmup_stable_decay, with_warmup
 
 
 def test_a_schedule_that_was_warmed_up_is_where_it_would_have_been():
@@ -23,6 +23,14 @@ def test_a_cosine_begins_and_ends_where_it_should():
 def test_a_run_that_is_over_before_its_warm_up_is_refused():
     with pytest.raises(UserError, match="run of 10 updates is over before its warm-up of 10"):
         warmup_cosine(1.0, 10, 10)
+
+
+def test_a_rate_is_kept_between_its_rise_and_its_fall():
+    schedule = warmup_stable_decay(2.0, 4, 10, 40)
+    rates = [float(schedule(n)) for n in (0, 1, 4, 29, 30, 35, 40, 50)]
+    assert rates == pytest.approx([0, 0.5, 2, 2, 2, 1, 0, 0])
+    with pytest.raises(UserError, match="14 updates has no room for a warm-up of 4 and a decay"):
+        warmup_stable_decay(2.0, 4, 10, 14)
 
 
 def test_noam_rises_to_the_end_of_the_warm_up_and_falls_with_the_root():

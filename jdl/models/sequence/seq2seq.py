@@ -44,7 +44,8 @@ class Seq2Seq(nn.Module):
         bidirectional: the encoder reads from both ends.
         reverse_source: the encoder reads from the end.
         attention: (4) and (5).
-        dropout: rate on embeddings, between layers, on m, and on g.
+        dropout: rate on embeddings and between layers.
+        output_dropout: rate on g.
         dtype: of the products; parameters stay float32.
     """
 
@@ -57,6 +58,7 @@ class Seq2Seq(nn.Module):
     reverse_source: bool = True
     attention: bool = False
     dropout: float = 0.0
+    output_dropout: float = 0.0
     dtype: DTypeLike | None = None
 
     def setup(self) -> None:
@@ -74,6 +76,7 @@ class Seq2Seq(nn.Module):
             self.keys = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
             self.combine = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
+        self.drop_output = nn.Dropout(self.output_dropout)
         self.output = nn.Dense(self.target_vocabulary, dtype=self.dtype)
 
     def __call__(
@@ -105,7 +108,6 @@ class Seq2Seq(nn.Module):
             source = reversed_within(source, source_length)
         x = self.drop(self.source_embedding(source), deterministic=not train)
         outputs, state = self.encoder(x, lengths=source_length, train=train)
-        outputs = self.drop(outputs, deterministic=not train)
         self.sow("intermediates", "memory", outputs)
         if self.bidirectional:
             state = tuple(part[:, 1::2] for part in state)
@@ -149,7 +151,7 @@ class Seq2Seq(nn.Module):
             self.sow("intermediates", "attention", weights)
             context = weights.astype(values.dtype) @ values
             h = jnp.tanh(self.combine(jnp.concatenate([context, h], axis=-1)))  # (5)
-        return self.output(self.drop(h, deterministic=not train)), carry, weights  # (3)
+        return self.output(self.drop_output(h, deterministic=not train)), carry, weights  # (3)
 
 
 def reversed_within(sequences: Array, lengths: Lengths) -> Array:
