@@ -29,7 +29,7 @@ SHRUNK = {
     "bert_finetune": {"verses": 64, "epochs": 1},
     "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 4},
     "gpt_char": {"dataset": "bible_en", "byte_pairs": 260, "steps": 20, "width": 8, "window": 8},
-    "vae_mnist": {"epochs": 1, "latent_size": 2},
+    "vae_mnist": {"epochs": 1, "latent_size": 2, "importance_samples": 2},
     "gaussian_faces25": {},
     "bayes_mnist": {"sizes": (2, 5), "shrinkages": (0.1, 0.5), "steps": 4},
     "autoencoder_mnist": {"dataset": "faces25", "epochs": 1, "labels": 30},
