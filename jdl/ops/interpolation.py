@@ -6,10 +6,12 @@ from jaxtyping import Array, Float
 from jdl.errors import UserError
 
 Codes = Float[Array, "*batch latent"]
+# Those of the other end are compared by hand, for the sake of a sentence.
+OtherCodes = Float[Array, "*others other"]
 Path = Float[Array, "*batch steps latent"]
 
 
-def linear_path(start: Codes, end: Codes, steps: int) -> Path:
+def linear_path(start: Codes, end: OtherCodes, steps: int) -> Path:
     """Goes from one code to another in equal steps.
 
         z(t) = (1 − t) a + t b,  t from 0 to 1                                      (1)
@@ -33,7 +35,7 @@ def linear_path(start: Codes, end: Codes, steps: int) -> Path:
     return (1 - t) * start[..., None, :] + t * end[..., None, :]
 
 
-def spherical_path(start: Codes, end: Codes, steps: int) -> Path:
+def spherical_path(start: Codes, end: OtherCodes, steps: int) -> Path:
     """Goes from one code to another at an even angle.
 
         z(t) = (sin((1 − t) Ω) a + sin(t Ω) b) / sin Ω,  cos Ω = a·b/(‖a‖ ‖b‖)       (1)
@@ -71,7 +73,7 @@ def spherical_path(start: Codes, end: Codes, steps: int) -> Path:
     return jnp.where(bent[..., None, None], path / jnp.sin(angle), linear_path(start, end, steps))
 
 
-def _times(start: Codes, end: Codes, steps: int) -> Float[Array, "*ones steps 1"]:
+def _times(start: Codes, end: OtherCodes, steps: int) -> Float[Array, "*ones steps 1"]:
     if start.shape != end.shape:
         raise UserError(f"a path needs ends of one shape, not {start.shape} and {end.shape}")
     if steps < 2:
