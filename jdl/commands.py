@@ -91,14 +91,14 @@ def compare_runs(known: argparse.Namespace) -> None:
 
 def _compare_samples(known: argparse.Namespace, folders: Sequence[Path]) -> str:
     """Writes a table of samples of generative runs, as a classifier's run sees them."""
-    from jdl.explore.samples import compare_samples, open_bench, sample_table
+    from jdl.explore.samples import compare_samples, open_judge, sample_table
 
     if known.samples < 2:
         raise UserError(f"--samples must be at least 2, not {known.samples}")
     folder, classifier = _open(known.classifier)
-    bench = open_bench(classifier, folder, known.layer)
+    judge = open_judge(classifier, folder, known.layer)
     runs = {folder: open_run(folder)[0] for folder in folders}
-    return sample_table(compare_samples(runs, bench, known.samples))
+    return sample_table(compare_samples(runs, judge, known.samples))
 
 
 def predict(known: argparse.Namespace) -> None:

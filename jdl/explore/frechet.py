@@ -56,7 +56,7 @@ def network_features(
     Example:
         >>> from jdl.models import lenet5
         >>> images = np.zeros((2, 28, 28, 1), np.float32)
-        >>> variables = lenet5().init(jax.random.key(0), images)
+        >>> variables = lenet5().init(jax.random.key(0), jax.numpy.asarray(images))
         >>> extractor = network_features("untrained lenet5", lenet5(), variables, "f6")
         >>> extractor.name, extractor(images).shape
         ('untrained lenet5 f6', (2, 84))

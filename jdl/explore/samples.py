@@ -22,7 +22,7 @@ Images = Float[np.ndarray, "images height width channels"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Bench:
+class SampleJudge:
     """What samples are measured with.
 
     Attributes:
@@ -35,7 +35,7 @@ class Bench:
     classify: Callable[[Images], Float[np.ndarray, "images classes"]]
     extractor: FeatureExtractor
     train: Images
-    test: Images
+    test: Float[np.ndarray, "others height width channels"]
 
     def score(self, samples: Images) -> dict[str, float]:
         """Measures samples.
@@ -64,7 +64,7 @@ class Bench:
         }
 
 
-def open_bench(experiment: Experiment, folder: Path, layer: str) -> Bench:
+def open_judge(experiment: Experiment, folder: Path, layer: str) -> SampleJudge:
     """Makes the best checkpoint of a classifier's run measure samples, on its own dataset.
 
     Args:
@@ -73,7 +73,7 @@ def open_bench(experiment: Experiment, folder: Path, layer: str) -> Bench:
         layer: the activation whose features the Fréchet distance is in.
 
     Returns:
-        The bench; its extractor is called by the run and the layer.
+        The judge; its extractor is called by the run and the layer.
 
     Raises:
         UserError: the run is of no classifier of images in memory, or it has no such layer.
@@ -94,7 +94,7 @@ def open_bench(experiment: Experiment, folder: Path, layer: str) -> Bench:
         return network.extract(images if task.normalize is None else task.normalize(images))
 
     extract(test[:1])  # A layer that there is not is refused before anything is drawn.
-    return Bench(
+    return SampleJudge(
         classify=lambda images: np.asarray(task.probabilities(state, jnp.asarray(images))),
         extractor=FeatureExtractor(network.name, extract),
         train=train,
@@ -137,13 +137,13 @@ def bits_per_dimension(folder: Path) -> float | None:
 
 
 def compare_samples(
-    runs: Mapping[Path, Experiment], bench: Bench, count: int
+    runs: Mapping[Path, Experiment], judge: SampleJudge, count: int
 ) -> dict[str, dict[str, float | None]]:
     """Measures samples of runs, and as many real images beside them.
 
     Args:
         runs: folder → experiment.
-        bench: what to measure with.
+        judge: what to measure with.
         count: samples of each run.
 
     Returns:
@@ -151,12 +151,12 @@ def compare_samples(
         which no generator has to surpass.
 
     Raises:
-        UserError: a run draws no images, or smaller ones than the bench takes.
+        UserError: a run draws no images, or smaller ones than the judge takes.
     """
     rows: dict[str, dict[str, float | None]] = {}
-    rows["real test images"] = {"bits per dimension": None, **bench.score(bench.test[:count])}
+    rows["real test images"] = {"bits per dimension": None, **judge.score(judge.test[:count])}
     for folder, experiment in runs.items():
-        scores = bench.score(draw(experiment, folder, count))
+        scores = judge.score(draw(experiment, folder, count))
         name = f"{folder.parent.name}/{folder.name}"
         rows[name] = {"bits per dimension": bits_per_dimension(folder), **scores}
     return rows

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
@@ -58,10 +59,10 @@ def test_a_batch_after_the_other_is_all_at_once():
 def test_features_are_the_layer_s_and_carry_its_name():
     model = create_model("lenet5")
     images = np.random.RandomState(0).rand(3, 28, 28, 1).astype(np.float32)
-    variables = model.init(jax.random.key(0), images)
+    variables = model.init(jax.random.key(0), jnp.asarray(images))
     extractor = network_features("mine", model, variables, "f6")
     assert extractor.name == "mine f6"
-    _, sown = model.apply(variables, images, mutable="intermediates")
+    _, sown = model.apply(variables, jnp.asarray(images), mutable="intermediates")
     np.testing.assert_allclose(extractor(images), sown["intermediates"]["f6"][0], atol=1e-6)
 
 
@@ -70,7 +71,7 @@ def test_photographs_networks_see_all_of_an_image():
     expected = Preprocessing(40, 32, (0.5,) * 3, (0.5,) * 3)
     images = np.random.RandomState(0).rand(2, 28, 28, 1).astype(np.float32)
     seen = np.stack([preprocess(x, Preprocessing(32, 32, (0.5,) * 3, (0.5,) * 3)) for x in images])
-    variables = model.init(jax.random.key(0), seen)
+    variables = model.init(jax.random.key(0), jnp.asarray(seen))
     ours = photograph_features("mine", model, variables, expected, "f6")(images)
     theirs = network_features("mine", model, variables, "f6")(seen)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from jdl.errors import UserError
 from jdl.explore.frechet import FeatureExtractor
-from jdl.explore.samples import Bench, bits_per_dimension, sample_table
+from jdl.explore.samples import SampleJudge, bits_per_dimension, sample_table
 
 EXTRACTOR = FeatureExtractor("corners", lambda x: x[:, ::3, ::3, 0].reshape(len(x), -1))
 
@@ -25,32 +25,32 @@ def classify(x):
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return Bench(classify, EXTRACTOR, train=images(300, 0), test=images(200, 1))
+def judge():
+    return SampleJudge(classify, EXTRACTOR, train=images(300, 0), test=images(200, 1))
 
 
-def test_fresh_draws_score_like_real_images(bench):
-    scores = bench.score(images(200, 2))
+def test_fresh_draws_score_like_real_images(judge):
+    scores = judge.score(images(200, 2))
     assert scores["confident"] == 1
     assert scores["rarest class"] == 0.5
     assert scores["Fréchet distance (corners)"] < 0.01
     assert scores["nearest"] == pytest.approx(1, abs=0.05)
 
 
-def test_copies_collapse_and_noise_are_told_apart(bench):
-    assert bench.score(bench.train[:100])["nearest"] == pytest.approx(0, abs=1e-3)
-    collapsed = bench.score(images(200, 2)[::2])
+def test_copies_collapse_and_noise_are_told_apart(judge):
+    assert judge.score(judge.train[:100])["nearest"] == pytest.approx(0, abs=1e-3)
+    collapsed = judge.score(images(200, 2)[::2])
     assert collapsed["rarest class"] == 0
     assert collapsed["Fréchet distance (corners)"] > 0.2
-    noise = bench.score(np.random.RandomState(0).rand(200, 4, 4, 1).astype(np.float32))
+    noise = judge.score(np.random.RandomState(0).rand(200, 4, 4, 1).astype(np.float32))
     assert noise["nearest"] > 1.5
 
 
-def test_larger_samples_are_cut_and_smaller_ones_refused(bench):
+def test_larger_samples_are_cut_and_smaller_ones_refused(judge):
     padded = np.pad(images(50, 2), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    assert bench.score(padded) == bench.score(images(50, 2))
+    assert judge.score(padded) == judge.score(images(50, 2))
     with pytest.raises(UserError, match="cannot be compared"):
-        bench.score(images(50, 2)[:, :3])
+        judge.score(images(50, 2)[:, :3])
 
 
 def test_bits_are_read_from_the_run_and_a_model_without_any_has_none(tmp_path):
