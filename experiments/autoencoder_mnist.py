@@ -12,7 +12,14 @@ test split ("codes.txt" in the run's folder: accuracy and adjusted Rand index).
     jdl train autoencoder_mnist --dataset faces25 --epochs 400
     jdl train autoencoder_mnist --sweep
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 1 min 34 s from launch to
+the last figure. Result: a mean squared error of 0.0097 a test pixel from 32 numbers, where as many
+principal components leave 0.0176. 500 labels teach a linear classifier as much of the codes (84.2 %
+of the test digits) as of pixels (83.9 %), components (84.3 %), or pixels and codes (84.0 %), and
+clusters agree with digits no better (adjusted Rand index 0.32, pixels 0.34, components 0.36): what
+it takes to bring an image back is not what tells digits apart. With 1,024 numbers at a price of
+0.02, 39 % of them are not zero for a digit, and the error is 0.0033. Faces and the convolutional
+one are not yet measured here.
 """
 
 import dataclasses
@@ -75,7 +82,9 @@ def build(config: Config) -> Experiment:
                 "principal_components": principal_error(
                     images["train"]["image"], images["test"]["image"], components
                 )
-            },
+            }
+            if components < images["train"]["image"][0].size
+            else {},
             # Classes are interleaved, so that the first images are of all of them.
             labelled={name: array[: config.labels] for name, array in splits["train"].items()},
             test=splits["test"],

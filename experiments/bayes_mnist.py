@@ -8,7 +8,17 @@ best on the validation split for each size.
 
     jdl train bayes_mnist
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 1 min 34 s from launch to
+the last figure. Result, accuracy on the 1,000 test digits after so many training digits:
+
+    training digits         20     50    100    200    500  1,000  2,000  3,500
+    softmax regression    60.0%  72.9%  77.0%  81.7%  84.4%  87.4%  89.8%  90.1%
+    full covariances      55.1%  75.2%  82.1%  88.0%  92.1%  93.5%  94.6%  94.6%
+    one shared            60.0%  72.3%  76.7%  80.2%  83.3%  84.8%  86.7%  86.1%
+    diagonal              54.4%  70.5%  73.7%  75.4%  77.6%  78.8%  80.0%  79.8%
+
+With a shared covariance both kinds draw planes: a few digits teach them the same, many teach the
+discriminative one more, as the paper has it. Full covariances draw curves, and win from 50 on.
 """
 
 import dataclasses

@@ -8,7 +8,10 @@ what each makes of the same noisy test images.
     jdl train denoising_mnist
     jdl train denoising_mnist --dataset faces25 --epochs 400 --deviation 0.1
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 1 min 23 s from launch to
+the last figure. Result: noise of deviation 0.3 leaves 13.4 dB of signal to noise in the test
+digits, non-local means bring that to 19.5 dB, the autoencoder to 20.8 dB. What it draws in doubt is
+a digit, if not always the right one. Faces are not yet measured here.
 """
 
 import dataclasses

