@@ -72,27 +72,25 @@ def build(config: Config) -> Experiment:
     model = create_model(config.model, image_shape=images["train"]["image"].shape[1:], **size)
     train = InMemoryLoader(images["train"], config.batch_size, seed=config.seed)
     num_steps = config.epochs * train.steps_per_epoch
-    components = min(model.latent_size, train.num_examples - 1)
+    pixels, unseen = images["train"]["image"], images["test"]["image"]
+    baselines = {}
+    if model.latent_size < pixels[0].size:
+        error = principal_error(pixels, unseen, model.latent_size)
+        baselines["principal_components"] = error
     return Experiment(
         task=Representation(
             model=model,
             optimizer=optax.adam(optax.cosine_onecycle_schedule(num_steps, config.learning_rate)),
             sparsity=config.sparsity,
-            baselines={
-                "principal_components": principal_error(
-                    images["train"]["image"], images["test"]["image"], components
-                )
-            }
-            if components < images["train"]["image"][0].size
-            else {},
+            baselines=baselines,
             # Classes are interleaved, so that the first images are of all of them.
             labelled={name: array[: config.labels] for name, array in splits["train"].items()},
             test=splits["test"],
-            unlabelled=images["train"]["image"],
+            unlabelled=pixels,
         ),
         train=train,
-        validation=InMemoryLoader(images["validation"], 500 if train.num_examples > 500 else 20),
-        test=InMemoryLoader(images["test"], 500 if train.num_examples > 500 else 40),
+        validation=InMemoryLoader(images["validation"], len(images["validation"]["image"])),
+        test=InMemoryLoader(images["test"], len(unseen)),
         num_steps=num_steps,
         evaluate_every=max(1, num_steps // 8),
         seed=config.seed,

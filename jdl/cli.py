@@ -127,6 +127,9 @@ def make_parser() -> argparse.ArgumentParser:
     comparing.add_argument(
         "--layer", default="f6", help="its activation in which Fréchet distances are measured"
     )
+    comparing.add_argument(
+        "--inception", type=Path, help="weights of Inception v3, to measure them in its features"
+    )
 
     predicting = add(
         "predict",

@@ -91,12 +91,18 @@ def compare_runs(known: argparse.Namespace) -> None:
 
 def _compare_samples(known: argparse.Namespace, folders: Sequence[Path]) -> str:
     """Writes a table of samples of generative runs, as a classifier's run sees them."""
+    from jdl.explore.frechet import photograph_features
     from jdl.explore.samples import compare_samples, open_judge, sample_table
+    from jdl.weights import load_pretrained
 
     if known.samples < 2:
         raise UserError(f"--samples must be at least 2, not {known.samples}")
     folder, classifier = _open(known.classifier)
     judge = open_judge(classifier, folder, known.layer)
+    if known.inception is not None:
+        with _changes_told():
+            network = load_pretrained("inception_v3", known.inception)
+        judge = dataclasses.replace(judge, extractor=photograph_features("inception_v3", *network))
     runs = {folder: open_run(folder)[0] for folder in folders}
     return sample_table(compare_samples(runs, judge, known.samples))
 

@@ -203,6 +203,9 @@ def test_compare_puts_samples_side_by_side(inside, capsys):
     assert "runs/tiny/1 draws no images" in error
     error = refused(capsys, "compare", "tiny", "--samples", 40, *judged[:3], "f7")
     assert "no activation 'f7'" in error
+    weights = ("--inception", "nowhere.pth")
+    error = refused(capsys, "compare", "tiny_generator", "--samples", 40, *judged, *weights)
+    assert "nowhere.pth" in error
     error = refused(capsys, "compare", "tiny", "--samples", 40, "--classifier", "tiny_generator")
     assert "of no classifier" in error
 
