@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from jdl.data.augment import Augmentation, augment_batch
+from jdl.ops.interpolation import linear_path
 from jdl.tasks.classification import to_float
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Mean, Metrics, mean
@@ -136,9 +137,8 @@ class Reconstruction:
         rebuilt = self.reconstruct(state, seen)
         rows = [images, rebuilt] if self.corruption is None else [images, seen, rebuilt]
         codes = self.encode(state, to_float(batch["image"]))
-        t = jnp.linspace(0, 1, 10)[None, :, None]
-        ends = codes[:12].reshape(6, 2, 1, -1)
-        walks = (1 - t) * ends[:, 0] + t * ends[:, 1]
+        ends = codes[: min(12, len(codes) // 2 * 2)]
+        walks = linear_path(ends[::2], ends[1::2], 10)
         # A step of one deviation up in each number of the mean code, for those that vary most.
         most = jnp.argsort(-codes.std(0))[:32]
         centre = codes.mean(0)[None]
@@ -154,7 +154,7 @@ class Reconstruction:
                 changes, columns=8, signed=True, title="What one deviation of a number changes"
             ),
             "walks": image_grid(
-                np.clip(np.asarray(self.decode(state, walks.reshape(60, -1))), 0, 1),
+                np.clip(np.asarray(self.decode(state, walks.reshape(-1, codes.shape[1]))), 0, 1),
                 columns=10,
                 title="Straight walks between the codes of two images",
             ),

@@ -205,9 +205,9 @@ class Variational:
         seen = images[:shown]
         if self.model.likelihood == "bernoulli":
             seen = binarize(seen)
-        ends = codes[: shown // 2 * 2].reshape(-1, 2, codes.shape[1])[:4]
+        ends = codes[: min(8, len(codes) // 2 * 2)]
         paths = (linear_path, spherical_path)
-        walks = jnp.stack([path(ends[:, 0], ends[:, 1], 12) for path in paths], 1)
+        walks = jnp.stack([path(ends[::2], ends[1::2], 12) for path in paths], 1)
         if self.latent_size == 2:
             grid, over = prior_manifold(15), "all of the prior, at equal steps of probability"
         else:
