@@ -271,7 +271,7 @@ def prior_manifold(side: int) -> Float[np.ndarray, "count 2"]:
         [n², 2], row by row.
 
     Example:
-        >>> prior_manifold(3)[:, 1].round(2).tolist()[:3]
+        >>> [round(z, 2) for z in prior_manifold(3)[:3, 1].tolist()]
         [-0.97, 0.0, 0.97]
 
     Source: Kingma and Welling, 2014, appendix A.
