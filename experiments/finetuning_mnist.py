@@ -34,7 +34,7 @@ class Config:
     """Draw the weights anew, and train for as long as both together."""
     labels: int = 500
     steps: int = 600
-    batch_size: int = 50
+    batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     dropout: float = 0.0

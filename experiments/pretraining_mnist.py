@@ -37,7 +37,7 @@ class Config:
     """Share of its inputs that a layer does not see."""
     epochs: int = 15
     """Of each layer."""
-    batch_size: int = 50
+    batch_size: int = 64
     learning_rate: float = 1e-3
     seed: int = 0
 

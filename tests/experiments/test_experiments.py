@@ -36,7 +36,7 @@ SHRUNK = {
     "denoising_mnist": {"dataset": "faces25", "epochs": 1, "latent_size": 4},
     "anomaly_mnist": {"epochs": 1, "latent_size": 2},
     "pretraining_mnist": {"epochs": 1, "hidden_sizes": (8, 8)},
-    "finetuning_mnist": {"steps": 2, "labels": 50},
+    "finetuning_mnist": {"steps": 2, "labels": 80},
     "dcgan_mnist": {
         "steps": 2,
         "generator_features": 4,
