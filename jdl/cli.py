@@ -115,6 +115,21 @@ def make_parser() -> argparse.ArgumentParser:
         "--output", type=Path, help="Markdown file whose table is replaced; else it is printed"
     )
     comparing.add_argument("--curves", type=Path, help="PNG to draw their losses to")
+    comparing.add_argument(
+        "--samples",
+        type=int,
+        help="compare so many samples of each generative run: bits per dimension, coverage of "
+        "classes, Fréchet distance, and distance to the nearest training image",
+    )
+    comparing.add_argument(
+        "--classifier", default="lenet5_mnist", help="run that judges the samples"
+    )
+    comparing.add_argument(
+        "--layer", default="f6", help="its activation in which Fréchet distances are measured"
+    )
+    comparing.add_argument(
+        "--inception", type=Path, help="weights of Inception v3, to measure them in its features"
+    )
 
     predicting = add(
         "predict",

@@ -77,7 +77,7 @@ def compare_runs(known: argparse.Namespace) -> None:
     from jdl.explore.comparison import compare, overlay_curves, replace_table
 
     folders = [folder for run in known.runs for folder in find_runs(run)]
-    table = compare(folders)
+    table = compare(folders) if known.samples is None else _compare_samples(known, folders)
     if known.curves is not None:
         overlay_curves(folders).savefig(known.curves, dpi=120)
         print(f"losses of {len(folders)} runs in {known.curves}")
@@ -87,6 +87,24 @@ def compare_runs(known: argparse.Namespace) -> None:
     text = known.output.read_text() if known.output.exists() else ""
     known.output.write_text(replace_table(text, table))
     print(f"{len(folders)} runs in {known.output}")
+
+
+def _compare_samples(known: argparse.Namespace, folders: Sequence[Path]) -> str:
+    """Writes a table of samples of generative runs, as a classifier's run sees them."""
+    from jdl.explore.frechet import photograph_features
+    from jdl.explore.samples import compare_samples, open_judge, sample_table
+    from jdl.weights import load_pretrained
+
+    if known.samples < 2:
+        raise UserError(f"--samples must be at least 2, not {known.samples}")
+    folder, classifier = _open(known.classifier)
+    judge = open_judge(classifier, folder, known.layer)
+    if known.inception is not None:
+        with _changes_told():
+            network = load_pretrained("inception_v3", known.inception)
+        judge = dataclasses.replace(judge, extractor=photograph_features("inception_v3", *network))
+    runs = {folder: open_run(folder)[0] for folder in folders}
+    return sample_table(compare_samples(runs, judge, known.samples))
 
 
 def predict(known: argparse.Namespace) -> None:

@@ -181,6 +181,35 @@ def test_compare_writes_what_runs_reached_and_cost(inside, capsys):
     assert Image.open("curves.png").width > 500
 
 
+GENERATOR = Path(__file__).parent / "train" / "tiny_generator.py"
+
+
+def test_compare_puts_samples_side_by_side(inside, capsys):
+    main(["train", str(GENERATOR), "--devices", "1"])
+    capsys.readouterr()
+    judged = ["--classifier", "tiny", "--layer", "pooled"]
+    main(["compare", "tiny_generator", "--samples", "40", *judged])
+    head, _, real, row = capsys.readouterr().out.splitlines()
+    assert "Fréchet distance (tiny/1 pooled)" in head
+    assert "real test images" in real
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    measured = {line["split"]: line for line in read_metrics(Path("runs/tiny_generator/1"))}
+    assert cells[0] == "tiny_generator/1"
+    assert float(cells[1]) == pytest.approx(measured["test"]["bits_per_dimension"], rel=1e-3)
+    assert 0 < float(cells[4]) < np.inf
+    error = refused(capsys, "compare", "tiny_generator", "--samples", 1, *judged)
+    assert "at least 2" in error
+    error = refused(capsys, "compare", "tiny", "--samples", 40, *judged)
+    assert "runs/tiny/1 draws no images" in error
+    error = refused(capsys, "compare", "tiny", "--samples", 40, *judged[:3], "f7")
+    assert "no activation 'f7'" in error
+    weights = ("--inception", "nowhere.pth")
+    error = refused(capsys, "compare", "tiny_generator", "--samples", 40, *judged, *weights)
+    assert "nowhere.pth" in error
+    error = refused(capsys, "compare", "tiny", "--samples", 40, "--classifier", "tiny_generator")
+    assert "of no classifier" in error
+
+
 def test_a_sweep_trains_every_configuration(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     main(["train", str(TINY), "--sweep", "--steps", "2"])

@@ -17,6 +17,7 @@ EMBEDDED = {
     "cmudict": "jdl.data.builders.cmudict:CMUDict",
     "digit_scenes": "jdl.data.builders.digit_scenes:DigitScenes",
     "digits8x8": "jdl.data.builders.digits8x8:Digits8x8",
+    "faces25": "jdl.data.builders.faces25:Faces25",
     "mnist5k": "jdl.data.builders.mnist5k:MNIST5k",
     "moving_digits": "jdl.data.builders.moving_digits:MovingDigits",
     "stocks": "jdl.data.builders.stocks:Stocks",

@@ -1,4 +1,4 @@
-"""What networks ask of the images that they are given."""
+"""What networks ask of the images and the codes that they are given."""
 
 from jaxtyping import Array, Float
 
@@ -56,4 +56,27 @@ def check_smallest(
     if min(height, width) < smallest:
         raise UserError(
             f"{network} takes images of {smallest}x{smallest} pixels or more, not {height}x{width}"
+        )
+
+
+def check_latents(latents: Float[Array, "batch latent"], latent_size: int) -> None:
+    """Refuses codes of another size than a decoder was built for.
+
+    Args:
+        latents: codes.
+        latent_size: numbers that a code must have.
+
+    Raises:
+        UserError: with both sizes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> check_latents(jnp.zeros((5, 3)), 20)
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: this decoder takes codes of 20 numbers, not 3
+    """
+    if latents.shape[-1] != latent_size:
+        raise UserError(
+            f"this decoder takes codes of {latent_size} numbers, not {latents.shape[-1]}"
         )

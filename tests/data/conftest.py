@@ -9,4 +9,5 @@ def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("datasets")
     prepare("mnist5k", data_dir=folder)
     prepare("digits8x8", data_dir=folder)
+    prepare("faces25", data_dir=folder)
     return folder

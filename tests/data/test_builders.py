@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jdl.data import load, prepare
-from jdl.data.builders import digit_scenes, mnist5k, moving_digits
+from jdl.data.builders import digit_scenes, faces25, mnist5k, moving_digits
 from jdl.data.builders.bible_en import BibleEnglish
 from jdl.data.builders.bible_en_ja import BibleEnglishJapanese
 from jdl.data.builders.cmudict import CMUDict
@@ -67,6 +67,31 @@ def test_digits8x8(data_dir):
     assert (splits["train"]["image"].min(), splits["train"]["image"].max()) == (0, 16)
     shares = [np.bincount(splits[s]["label"]) / len(splits[s]["label"]) for s in SPLITS]
     assert np.ptp(shares, axis=0).max() < 0.01
+
+
+def test_faces25(data_dir):
+    import skimage.data
+
+    splits = everything("faces25", data_dir)
+    for split, per_class in zip(SPLITS, (70, 10, 20)):
+        assert np.bincount(splits[split]["label"]).tolist() == [per_class] * 2
+        assert splits[split]["image"].shape == (2 * per_class, 25, 25, 1)
+    originals = skimage.data.lfw_subset()
+    ours = {
+        (int(label), image.tobytes())
+        for split in splits.values()
+        for label, image in zip(split["label"], split["image"])
+    }
+    assert len(ours) == 200  # no image is in two splits
+    assert ours == {
+        (int(number < 100), np.round(255 * image).astype(np.uint8).tobytes())
+        for number, image in enumerate(originals)
+    }
+
+
+def test_faces25_is_cut_the_same_for_ever():
+    sums = [zlib.crc32(faces25.faces(split)[0].tobytes()) for split in SPLITS]
+    assert sums == [2373484685, 3610207609, 195355830]
 
 
 def test_tiny_shakespeare_is_cut_as_tfds_cuts_it(tmp_path):

@@ -29,7 +29,14 @@ SHRUNK = {
     "bert_finetune": {"verses": 64, "epochs": 1},
     "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 4},
     "gpt_char": {"dataset": "bible_en", "byte_pairs": 260, "steps": 20, "width": 8, "window": 8},
-    "vae_mnist": {"epochs": 1, "latent_size": 2},
+    "vae_mnist": {"epochs": 1, "latent_size": 2, "importance_samples": 2},
+    "gaussian_faces25": {},
+    "bayes_mnist": {"sizes": (2, 5), "shrinkages": (0.1, 0.5), "steps": 4},
+    "autoencoder_mnist": {"dataset": "faces25", "epochs": 1, "labels": 30},
+    "denoising_mnist": {"dataset": "faces25", "epochs": 1, "latent_size": 4},
+    "anomaly_mnist": {"epochs": 1, "latent_size": 2},
+    "pretraining_mnist": {"epochs": 1, "hidden_sizes": (8, 8)},
+    "finetuning_mnist": {"steps": 2, "labels": 80},
     "dcgan_mnist": {
         "steps": 2,
         "generator_features": 4,
@@ -104,6 +111,10 @@ def test_two_steps(name, folder, monkeypatch):
         bible = load_experiment("bert_bible")
         monkeypatch.setattr(bible, "Config", partial(bible.Config, **SHRUNK["bert_bible"]))
         monkeypatch.setattr(bible, "build", lambda c, build=bible.build: shorten(build(c)))
+    if name == "finetuning_mnist" and not Path("runs/pretraining_mnist").exists():
+        layers = load_experiment("pretraining_mnist")
+        monkeypatch.setattr(layers, "Config", partial(layers.Config, **SHRUNK["pretraining_mnist"]))
+        monkeypatch.setattr(layers, "build", lambda c, build=layers.build: shorten(build(c)))
     module = load_experiment(name)
     experiment = shorten(module.build(module.Config(**SHRUNK[name])))
     result = fit(experiment, folder / name, Options(devices=1))

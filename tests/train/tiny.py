@@ -24,6 +24,7 @@ class Net(nn.Module):
         if self.norm:
             x = BatchNorm(train=train)(x)
         x = nn.avg_pool(nn.relu(x), (4, 4), (4, 4)).reshape(len(x), -1)
+        self.sow("intermediates", "pooled", x)
         return nn.Dense(self.num_classes)(x)
 
 

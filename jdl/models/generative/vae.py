@@ -1,5 +1,8 @@
 """The variational autoencoder: an encoder to a Gaussian code and a decoder back."""
 
+import math
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jdl.errors import UserError
 from jdl.layers.convolution import Conv, ConvTranspose
+from jdl.layers.images import check_latents
 from jdl.models.registry import image, random_key, register_model
 
 
@@ -16,9 +20,10 @@ class VAE(nn.Module):
 
         q(z|x) = N(μ(x), diag σ²(x))                                                (1)
         z = μ + σ·ε,  ε ~ N(0, I)                                                   (2)
-        p(x|z) = Bernoulli(sigmoid(decode(z)))                                      (3)
+        p(x|z) = Bernoulli(sigmoid(decode(z))), or N(decode(z), s² I)                (3)
 
-    The encoder halves the image twice with strided convolutions, the decoder doubles it twice.
+    The encoder halves the image twice with strided convolutions, the decoder doubles it twice. The
+    deviation s is one number for all pixels, and learned: the parameter `log_deviation`.
 
     Intermediates: `encoded` and `decoded`, the dense layers next to the code.
 
@@ -27,6 +32,7 @@ class VAE(nn.Module):
         features: channels of the larger and of the smaller feature maps.
         hidden_size: width of the dense layers next to the code.
         image_shape: height, width and channels of the images; the sizes divisible by four.
+        likelihood: of the pixels (3): "bernoulli", or "gaussian".
         dtype: of the computation; parameters stay float32.
     """
 
@@ -34,6 +40,7 @@ class VAE(nn.Module):
     features: tuple[int, int] = (32, 64)
     hidden_size: int = 256
     image_shape: tuple[int, int, int] = (28, 28, 1)
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     dtype: DTypeLike | None = None
 
     def setup(self) -> None:
@@ -52,6 +59,11 @@ class VAE(nn.Module):
         self.decoder_dense2 = nn.Dense(height // 4 * (width // 4) * small, dtype=d)
         self.decoder_conv1 = ConvTranspose(large, (4, 4), stride=2, padding=1, dtype=d)
         self.decoder_conv2 = ConvTranspose(channels, (4, 4), stride=2, padding=1, dtype=d)
+        if self.likelihood == "gaussian":
+            # A tenth of the pixels' range, to begin with.
+            self.log_deviation = self.param(
+                "log_deviation", nn.initializers.constant(math.log(0.1)), ()
+            )
 
     def encode(
         self, images: Float[Array, "batch height width channels"]
@@ -81,14 +93,18 @@ class VAE(nn.Module):
     def decode(
         self, latents: Float[Array, "batch latent"]
     ) -> Float[Array, "batch height width channels"]:
-        """Gives the logits of the pixels, whose sigmoid is the probability of white.
+        """Gives the pixels' logits, whose sigmoid is the probability of white, or their means.
 
         Args:
             latents: codes z.
 
         Returns:
-            Logits, one per pixel and channel, float32.
+            Logits or means, one per pixel and channel, float32.
+
+        Raises:
+            UserError: the codes have another size than `latent_size`.
         """
+        check_latents(latents, self.latent_size)
         height, width, _ = self.image_shape
         x = nn.relu(self.decoder_dense1(latents))
         self.sow("intermediates", "decoded", x)
@@ -116,7 +132,7 @@ class VAE(nn.Module):
             train: changes nothing: the network has neither dropout nor batch statistics.
 
         Returns:
-            Logits of the pixels, μ and log σ².
+            Logits or means of the pixels, μ and log σ².
         """
         mean, log_variance = self.encode(images)
         latents = sample_latents(key, mean, log_variance)
