@@ -10,6 +10,7 @@ import tiny
 
 from jdl import create_model
 from jdl.data import InMemoryLoader
+from jdl.diffusion.processes import Discrete
 from jdl.errors import UserError
 from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.diffusion import Diffusion
@@ -77,7 +78,7 @@ def make_diffusion():
     task = Diffusion(
         model=unet,
         optimizer=optax.sgd(0.02),
-        alpha_bar=np.linspace(0.99, 0.01, 10, dtype=np.float32),
+        process=Discrete(np.linspace(0.99, 0.01, 10, dtype=np.float32)),
         image_shape=(8, 8, 1),
         judge=judge,
         augment=tiny.tint,
