@@ -93,7 +93,8 @@ class Mixture:
     def _parts(self) -> tuple[Array, Array, Array]:
         """Returns means, and variances along axes, of every component."""
         variances, axes = np.linalg.eigh(self.covariances)
-        return tuple(jnp.asarray(v, jnp.float32) for v in (self.means, variances, axes))
+        means = jnp.asarray(self.means, jnp.float32)
+        return means, jnp.asarray(variances, jnp.float32), jnp.asarray(axes, jnp.float32)
 
     def _scales(self, x: Array, scales: Scales | None) -> Scales:
         """Returns one a and one s for each point."""

@@ -215,16 +215,36 @@ class DiffusionUNet(nn.Module):
         return x
 
     def _check(self, images: Array, labels: Array | None) -> None:
-        _, height, width, _ = images.shape
-        unit = 2 ** (len(self.channel_multipliers) - 1)
-        if height % unit or width % unit:
-            fits = [max(unit, unit * round(size / unit)) for size in (height, width)]
-            raise UserError(
-                f"this U-Net takes images whose height and width are multiples of {unit}, not "
-                f"{height}x{width}; the nearest are {fits[0]}x{fits[1]}"
-            )
+        check_halvings(images, len(self.channel_multipliers) - 1)
         if labels is not None and self.num_classes is None:
             raise UserError("labels were given to a U-Net without classes; set num_classes")
+
+
+def check_halvings(images: Images, times: int) -> None:
+    """Refuses images that cannot be halved so many times.
+
+    Args:
+        images: NHWC.
+        times: halvings.
+
+    Raises:
+        UserError: with the nearest sizes.
+
+    Example:
+        >>> check_halvings(jnp.zeros((1, 28, 30, 3)), 3)
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: this U-Net takes images whose height and width are multiples of 8, \
+not 28x30; the nearest are 32x32
+    """
+    _, height, width, _ = images.shape
+    unit = 2**times
+    if height % unit or width % unit:
+        fits = [max(unit, unit * round(size / unit)) for size in (height, width)]
+        raise UserError(
+            f"this U-Net takes images whose height and width are multiples of {unit}, not "
+            f"{height}x{width}; the nearest are {fits[0]}x{fits[1]}"
+        )
 
 
 def embed_timesteps(timesteps: Num[Array, " batch"], size: int) -> Float[Array, "batch size"]:
@@ -269,3 +289,20 @@ def ddpm_cifar10(**overrides) -> DiffusionUNet:
         (2, 16, 16, 1)
     """
     return DiffusionUNet(**overrides)
+
+
+@register_model(
+    example=image(256, 256, 3) + timestep(),
+    paper="Ho et al., 2020, https://arxiv.org/abs/2006.11239",
+    reference="diffusers:google/ddpm-celebahq-256",
+    params=113_673_219,
+)
+def ddpm_256(**overrides) -> DiffusionUNet:
+    """The U-Net of DDPM for CelebA-HQ and LSUN: six levels, 256×256 down to 8×8, no dropout.
+
+    Example:
+        >>> ddpm_256().channel_multipliers
+        (1, 1, 2, 2, 4, 4)
+    """
+    sizes = {"channel_multipliers": (1, 1, 2, 2, 4, 4), "dropout": 0.0}
+    return DiffusionUNet(**{**sizes, **overrides})
