@@ -63,7 +63,6 @@ def build(config: Config) -> Experiment:
         channels=config.channels,
         channel_multipliers=(1, 1),
         num_res_blocks=1,
-        attention_resolutions=(7,),
         num_groups=8,
         dropout=0.0,
     )

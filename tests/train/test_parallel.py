@@ -71,7 +71,7 @@ def make_diffusion():
         channels=8,
         channel_multipliers=(1,),
         num_res_blocks=1,
-        attention_resolutions=(),
+        attention_levels=(),
         num_groups=4,
         dropout=0.0,
     )

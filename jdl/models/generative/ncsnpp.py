@@ -119,8 +119,7 @@ class ScoreUNet(nn.Module):
         channels: channels of the first level.
         channel_multipliers: channels of each level, in units of `channels`.
         num_res_blocks: residual blocks of each level on the way down; one more on the way up.
-        attention_resolutions: heights of the feature maps that attend, in pixels; the middle
-            always does.
+        attention_levels: levels that attend, from 0 for whole images; the middle always does.
         dropout: rate inside the residual blocks.
         smooth: filter, and bring the image in again: NCSN++; else DDPM++.
         fourier: times are noise levels σ; else 999 t.
@@ -130,7 +129,7 @@ class ScoreUNet(nn.Module):
     channels: int = 128
     channel_multipliers: Sequence[int] = (1, 2, 2, 2)
     num_res_blocks: int = 4
-    attention_resolutions: Sequence[int] = (16,)
+    attention_levels: Sequence[int] = (1,)
     dropout: float = 0.1
     smooth: bool = True
     fourier: bool = True
@@ -165,7 +164,7 @@ class ScoreUNet(nn.Module):
             features = self.channels * multiplier
             for i in range(self.num_res_blocks):
                 x = block(features, None, name=f"down.{level}.{i}")(x, time, train=train)
-                if x.shape[1] in self.attention_resolutions:
+                if level in self.attention_levels:
                     x = self._attend(x, f"down.{level}.{i}.attention")
                 skips.append(x)
             self.sow("intermediates", f"down.{level}", x)
@@ -188,7 +187,7 @@ class ScoreUNet(nn.Module):
             for i in range(self.num_res_blocks + 1):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
                 x = block(features, None, name=f"up.{level}.{i}")(x, time, train=train)
-            if x.shape[1] in self.attention_resolutions:
+            if levels - 1 - level in self.attention_levels:
                 x = self._attend(x, f"up.{level}.attention")
             if level < levels - 1:
                 x = block(features, "up", name=f"up.{level}.double")(x, time, train=train)
