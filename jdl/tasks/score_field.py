@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from jdl.diffusion.denoisers import Denoiser, denoiser, score_of
 from jdl.diffusion.gaussian import Prediction, Weighting, diffuse
@@ -17,7 +17,7 @@ from jdl.diffusion.likelihood import log_density
 from jdl.diffusion.losses import denoising_loss
 from jdl.diffusion.mixture import Mixture
 from jdl.diffusion.processes import SDE
-from jdl.diffusion.reverse import euler_maruyama, flow
+from jdl.diffusion.reverse import flow
 from jdl.ops.random import per_example_keys
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Mean, Metrics, mean
@@ -113,15 +113,6 @@ class ScoreField:
         true = self.mixture.log_density(batch["point"])
         nats = {"nats": mean(-learned, batch["mask"]), "true_nats": mean(-true, batch["mask"])}
         return self.eval_step(state, batch, key) | nats
-
-    def sample(
-        self, state: TrainState, key: Key[Array, ""], num_samples: int
-    ) -> Float[np.ndarray, "num_samples 2"]:
-        """Draws points by the reverse SDE, in 500 steps."""
-        keys = jax.random.split(key, num_samples)
-        start = self.process.prior(keys, (2,))
-        sampler = partial(euler_maruyama, self.denoiser(state), self.process, steps=500)
-        return np.asarray(jax.jit(sampler)(start, keys)[0])
 
     def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """Points forwards, and backwards along the flow; the learned score beside the true one."""
