@@ -29,13 +29,13 @@ CASES = {
     "ddpm_cifar10": (
         "ddpm_cifar10",
         {},
-        [(32, 32), (24, 40)],
+        [(32, 32), (32, 40)],
         lambda: torch_network("diffusers:google/ddpm-cifar10-32"),
     ),
     "six levels": (
         "ddpm_256",
         SMALL,
-        [(64, 64), (32, 96)],
+        [(64, 64), (64, 96)],
         lambda: diffusers_unet((16, 16, 32, 32, 64, 64), 4),
     ),
 }
