@@ -59,7 +59,7 @@ def build(config: Config) -> Experiment:
     longest = max(len(s.split()) for split in splits.values() for s in split["sentence"])
     sentences = BySentence(words, longest, tuple(splits["test"]["sentence"][:96]))
     arrays = {
-        name: {"image": split["image"], "tokens": sentences.encode(split["sentence"])}
+        name: {"image": split["image"], "tokens": sentences.encode(list(split["sentence"]))}
         for name, split in splits.items()
     }
     unet = create_model(

@@ -163,7 +163,7 @@ class Config:
 
 def build(config):
     sizes = {"channels": 4, "channel_multipliers": (1,), "num_res_blocks": 1, "num_groups": 2}
-    arrays = {"image": np.zeros((4, 4, 4, 1), np.uint8), "label": np.array([0, 1, 0, 1])}
+    arrays = {"image": np.zeros((8, 4, 4, 1), np.uint8), "label": np.arange(8) % 2}
     options = {"num_classes": 2} if config.told else {}
     return Experiment(
         task=Diffusion(
@@ -174,8 +174,8 @@ def build(config):
             conditioning=ByClass(("cat", "dog")) if config.told else None,
             sampler=lambda *inputs: ddim(*inputs, steps=5),
         ),
-        train=InMemoryLoader(arrays, 4),
-        validation=InMemoryLoader(arrays, 4),
+        train=InMemoryLoader(arrays, 8),
+        validation=InMemoryLoader(arrays, 8),
         num_steps=2,
         evaluate_every=1,
     )

@@ -117,7 +117,7 @@ class Diffusion:
     def init(self, key: Key[Array, ""], batch: Batch) -> DiffusionState:
         """Initialises the network on the batch's shapes."""
         images = to_float(batch["image"])
-        variables = self.model.init(key, images, jnp.zeros(len(images)), *self._told(batch))
+        variables = self.model.init(key, images, jnp.ones(len(images)), *self._told(batch))
         return DiffusionState(
             network=TrainState.create(variables, self.optimizer),
             # A copy of its own: the state is donated, and no buffer can be given away twice.

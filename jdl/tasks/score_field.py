@@ -63,7 +63,7 @@ class ScoreField:
         """Initialises the network on the batch's shapes."""
         points = batch["point"]
         return TrainState.create(
-            self.model.init(key, points, jnp.zeros(len(points))), self.optimizer
+            self.model.init(key, points, jnp.ones(len(points))), self.optimizer
         )
 
     def train_step(
@@ -141,7 +141,8 @@ class ScoreField:
         return figure
 
     def _scatter(self, axes: "Axes", points: Array, t: float) -> None:
-        axes.scatter(*np.asarray(points).T, s=3, linewidths=0)
+        x, y = np.asarray(points).T
+        axes.scatter(x, y, s=3, linewidths=0)
         _plane(axes, t)
 
     def _draw_scores(self, state: TrainState) -> "Figure":
