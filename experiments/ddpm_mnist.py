@@ -24,6 +24,7 @@ from lenet5_mnist import trained_classifier
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
+from jdl.diffusion.processes import Discrete
 from jdl.diffusion.schedules import cosine_schedule
 from jdl.launch import run
 from jdl.layers.patches import Patched
@@ -62,7 +63,6 @@ def build(config: Config) -> Experiment:
         channels=config.channels,
         channel_multipliers=(1, 1),
         num_res_blocks=1,
-        attention_resolutions=(7,),
         num_groups=8,
         dropout=0.0,
     )
@@ -76,13 +76,13 @@ def build(config: Config) -> Experiment:
         task=Diffusion(
             model=Patched(unet, config.patch),
             optimizer=optax.chain(optax.clip_by_global_norm(1.0), optimizer),
-            alpha_bar=cosine_schedule(1000),
+            process=Discrete(cosine_schedule(1000)),
             image_shape=(28, 28, 1),
             judge=judge,
             prediction=config.prediction,
             ema=config.ema,
             guidance=config.guidance,
-            early_step=config.steps // 16,
+            early_step=max(1, config.steps // 16) if config.guidance else 0,
         ),
         train=InMemoryLoader(images["train"], config.batch_size, seed=config.seed),
         validation=InMemoryLoader(images["validation"], 500),

@@ -163,6 +163,8 @@ def make_parser() -> argparse.ArgumentParser:
     sampling.add_argument("--temperature", type=float, help="of texts; else the experiment's")
     sampling.add_argument("--top-k", type=int, help="draw texts from so many tokens at each step")
     sampling.add_argument("--top-p", type=float, help="or from those that reach this probability")
+    sampling.add_argument("--condition", help="what images are to show: a class, or a sentence")
+    sampling.add_argument("--guidance", type=float, help="of diffusion; else the experiment's")
     sampling.add_argument("--output", type=Path, default=None, help="PNG to write images to")
 
     timing = add("bench", bench_model, "Time a network beside the same of another library.")

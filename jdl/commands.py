@@ -193,9 +193,20 @@ def sample(known: argparse.Namespace) -> None:
     told = {name: value for name, value in options.items() if value is not None}
     if told and not texts:
         raise UserError(f"--{', --'.join(told).replace('_', '-')}: {folder} draws no texts")
+    if known.guidance is not None:
+        if not hasattr(task, "guidance"):
+            raise UserError(f"--guidance: {folder} is no diffusion model")
+        told["guidance"] = known.guidance
+    asked: dict[str, Any] = {}
+    if known.condition is not None:
+        if getattr(task, "conditioning", None) is None:
+            raise UserError(f"--condition: {folder} is told nothing of what to draw")
+        task.conditioning.ask(known.condition, 1)  # Refused before anything is restored.
+        asked["condition"] = known.condition
     task = dataclasses.replace(task, **told)
     state = _restore(experiment, folder)
-    drawn = task.sample(state, jax.random.key(known.seed), known.count or (1 if texts else 64))
+    count = known.count or (1 if texts else 64)
+    drawn = task.sample(state, jax.random.key(known.seed), count, **asked)
     if texts:
         print("\n\n---\n\n".join(drawn))
         return

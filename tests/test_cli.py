@@ -116,6 +116,7 @@ def test_summary_prints_totals(capsys):
         (["evaluate", "nothing"], "unknown run 'nothing'"),
         (["predict", "tiny/1", "nothing.png"], "nothing.png cannot be read as an image"),
         (["sample", "tiny"], "is not generative"),
+        (["sample", "tiny", "--condition", "7"], "is not generative"),
         (["evaluate", "tiny/7"], "unknown run 'tiny/7'; the closest names are tiny/1"),
         (["weights", "convert", "lenet5", "no.pth", "out.pth"], "no.pth"),
         (["predict", "resnet18", PHOTOGRAPH], "resnet18 is a model: add --weights FILE, or name a"),
@@ -139,6 +140,64 @@ def test_a_misspelt_flag_or_a_wrong_type_is_refused_with_a_hint(flags, capsys):
         main(["train", "lenet5_mnist", *flags])
     assert caught.value.code == 2
     assert "--learning-rate" in "".join(capsys.readouterr())
+
+
+DIFFUSION = """
+import dataclasses
+import numpy as np
+import optax
+from jdl import create_model
+from jdl.data import InMemoryLoader
+from jdl.diffusion.processes import Discrete
+from jdl.diffusion.samplers import ddim
+from jdl.diffusion.schedules import cosine_schedule
+from jdl.tasks.conditioning import ByClass
+from jdl.tasks.diffusion import Diffusion
+from jdl.train import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    told: bool = True
+
+
+def build(config):
+    sizes = {"channels": 4, "channel_multipliers": (1,), "num_res_blocks": 1, "num_groups": 2}
+    arrays = {"image": np.zeros((8, 4, 4, 1), np.uint8), "label": np.arange(8) % 2}
+    options = {"num_classes": 2} if config.told else {}
+    return Experiment(
+        task=Diffusion(
+            model=create_model("ddpm_cifar10", **sizes, **options),
+            optimizer=optax.sgd(0.1),
+            process=Discrete(cosine_schedule(20)),
+            image_shape=(4, 4, 1),
+            conditioning=ByClass(("cat", "dog")) if config.told else None,
+            sampler=lambda *inputs: ddim(*inputs, steps=5),
+        ),
+        train=InMemoryLoader(arrays, 8),
+        validation=InMemoryLoader(arrays, 8),
+        num_steps=2,
+        evaluate_every=1,
+    )
+"""
+
+
+@pytest.mark.slow
+def test_a_diffusion_model_is_told_what_to_draw(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("pets.py").write_text(DIFFUSION)
+    main(["train", "pets.py", "--devices", "1"])
+    drawn = {path.name for path in Path("runs/pets/1/figures").glob("*.png")}
+    assert {"samples_1.png", "samples_2.png", "samples.png", "guidance.png"} <= drawn
+    flags = ["--condition", "dog", "--guidance", "2", "--count", "3", "--output", "dogs.png"]
+    main(["sample", "pets", *flags])
+    assert "3 samples in dogs.png" in capsys.readouterr().out
+    assert "unknown class 'bird'" in refused(capsys, "sample", "pets", "--condition", "bird")
+    main(["train", "pets.py", "--no-told", "--devices", "1"])
+    error = refused(capsys, "sample", "pets", "--condition", "dog")
+    assert "--condition: runs/pets/2 is told nothing of what to draw" in error
+    error = refused(capsys, "sample", "pets", "--guidance", "2")
+    assert "guidance of 2 needs a model with conditions" in error
 
 
 def test_without_any_run_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):

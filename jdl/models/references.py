@@ -1,13 +1,14 @@
 """The networks that the registry's `reference` names, as their libraries build them."""
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 from jdl.errors import UserError
 
 
 def torch_network(reference: str) -> Any:
-    """Builds a network of torchvision or timm, with random weights.
+    """Builds a network of torchvision, timm or diffusers, with random weights.
 
     Args:
         reference: the library and the name there, as "torchvision:resnet50".
@@ -19,14 +20,45 @@ def torch_network(reference: str) -> Any:
         UserError: it is of another library, or the library is not installed.
     """
     library, _, theirs = reference.partition(":")
-    if library not in ("torchvision", "timm"):
-        raise UserError(f"{reference!r} is no network of torchvision or timm")
+    if library not in ("torchvision", "timm") and theirs not in _UNETS:
+        raise UserError(f"{reference!r} is no network of torchvision, timm or diffusers")
     declare_operators()
     module = _import(library)
+    if library == "diffusers":
+        return diffusers_unet(*_UNETS[theirs])
     if library == "timm":
         return module.create_model(theirs, pretrained=False).eval()
     options = _INCEPTION if theirs in ("googlenet", "inception_v3") else {}
     return module.models.get_model(theirs, weights=None, **options).eval()
+
+
+def diffusers_unet(channels: Sequence[int], attention: int) -> Any:
+    """Builds a UNet2DModel as DDPM's were converted to it, with random weights.
+
+    Args:
+        channels: of each level.
+        attention: the level that attends.
+
+    Returns:
+        A `torch.nn.Module`, set to inference.
+
+    Raises:
+        UserError: diffusers is not installed.
+    """
+    declare_operators()
+    attends = [level == attention for level in range(len(channels))]
+    network = _import("diffusers").UNet2DModel(
+        block_out_channels=tuple(channels),
+        down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attends],
+        up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)],
+        freq_shift=1,
+        flip_sin_to_cos=False,
+        downsample_padding=0,
+        attention_head_dim=None,
+        norm_eps=1e-6,
+        norm_num_groups=min(32, min(channels) // 4),
+    )
+    return network.eval()
 
 
 def keras_network(name: str, shape: tuple[int, ...]) -> Any:
@@ -50,6 +82,11 @@ def keras_network(name: str, shape: tuple[int, ...]) -> Any:
     return getattr(applications, theirs)(weights=None, input_shape=shape)
 
 
+# Channels of each level, and which level attends.
+_UNETS = {
+    "google/ddpm-cifar10-32": ((128, 256, 256, 256), 1),
+    "google/ddpm-celebahq-256": ((128, 128, 256, 256, 512, 512), 4),
+}
 # Their truncated normals are drawn by SciPy, one by one: minutes.
 _INCEPTION = {"init_weights": False, "aux_logits": False}
 _declared: list = []

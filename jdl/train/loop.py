@@ -252,6 +252,7 @@ class _Run:
                 self.checkpoints.save(done, self.executor.save_layout(state), loader_state, value)
                 if stop:
                     return state, done, True
+                self._draw(state, done)
                 if value is None or experiment.patience is None:
                     continue
                 if self._is_better(value, best):
@@ -294,6 +295,17 @@ class _Run:
                 f"monitor={experiment.monitor!r} is not measured; there are {', '.join(values)}"
             )
         return scalar(values[experiment.monitor])
+
+    def _draw(self, state: PyTree, done: int) -> None:
+        """Draws how far training has come, where the task has something to show of that."""
+        draw = getattr(self.experiment.task, "progress", None)
+        if draw is None:
+            return
+        state = self.executor.local(state)  # Every process takes part in gathering it.
+        if self.reporter.workdir is not None:
+            key = stream_key(jax.random.key(self.experiment.seed), FIGURES, 0)
+            drawn = {f"{name}_{done}": figure for name, figure in draw(state, key).items()}
+            self.reporter.figures(done, drawn)
 
     def _best_so_far(self, start: int) -> tuple[float, int]:
         """The best monitored value that a resumed run finds, and the validations made since."""

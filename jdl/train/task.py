@@ -26,6 +26,8 @@ class Task(Protocol):
     - `test_step(state, batch, key) -> Metrics`: the thorough measurement, made once at the end and
       by `jdl evaluate`; without it, `eval_step` serves.
     - `figures(state, batch, key) -> dict[str, Figure]`: what a person would look at.
+    - `progress(state, key) -> dict[str, Figure]`: what it draws at each validation, with the same
+      key each time.
     - `texts(state, key) -> dict[str, str]`: what a person would read.
     - `predict(state, images) -> list[dict[str, float]]`: names and scores, for `jdl predict`.
     - `sample(state, key, num_samples) -> images or texts`, for `jdl sample`.

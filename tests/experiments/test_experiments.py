@@ -46,6 +46,16 @@ SHRUNK = {
     "stylegan_mnist": {"steps": 2, "base_features": 64, "style_size": 8, "batch_size": 8},
     "pix2pix_digit_scenes": {"epochs": 1, "base_features": 2},
     "ddpm_mnist": {"steps": 20, "channels": 8, "batch_size": 8},
+    "ddpm_guided_mnist": {"steps": 20, "channels": 8, "batch_size": 8},
+    "ddpm_digit_scenes": {
+        "steps": 20,
+        "channels": 8,
+        "batch_size": 8,
+        "text_width": 8,
+        "text_layers": 1,
+    },
+    "score_sde_mnist": {"steps": 20, "channels": 8, "batch_size": 8, "rated": 2},
+    "score_sde_mixture": {"points": 100, "width": 8, "epochs": 1, "batch_size": 8},
     "perceptron_digits8x8": {"epochs": 1},
     "neocognitron_mnist": {"rounds": 1, "num_classes": 2},
     "zoo_mnist": {"model": "lenet5_1998", "epochs": 1},
@@ -63,6 +73,10 @@ SHRUNK = {
         "num_layers": 1,
     },
 }
+
+
+# Their samples are judged by LeNet-5.
+JUDGED = ("dcgan_mnist", "stylegan_mnist", "ddpm_mnist", "ddpm_guided_mnist", "score_sde_mnist")
 
 
 def test_every_experiment_is_tested():
@@ -100,11 +114,8 @@ def shorten(experiment):
 @pytest.mark.parametrize("name", SHRUNK)
 def test_two_steps(name, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    if (
-        name in ("dcgan_mnist", "stylegan_mnist", "ddpm_mnist")
-        and not Path("runs/lenet5_mnist").exists()
-    ):
-        # They are judged by a trained LeNet-5; two steps of training will do here.
+    if name in JUDGED and not Path("runs/lenet5_mnist").exists():
+        # Two steps of training it will do here.
         lenet = load_experiment("lenet5_mnist")
         monkeypatch.setattr(lenet, "build", lambda c, build=lenet.build: shorten(build(c)))
     if name == "bert_finetune" and not Path("runs/bert_bible").exists():

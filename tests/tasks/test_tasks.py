@@ -15,7 +15,6 @@ from jdl.errors import UserError
 from jdl.models.vision.neocognitron import reinforce
 from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.classification import Classification
-from jdl.tasks.diffusion import Diffusion
 from jdl.tasks.judge import judge_samples
 from jdl.tasks.language_model import LanguageModel
 from jdl.tasks.rosenblatt import Rosenblatt
@@ -310,52 +309,6 @@ def test_bfloat16_computes_but_does_not_store():
     assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype("float32")}
     assert metrics["loss"].total.dtype == jnp.float32
     assert model.apply(state.variables, batch["image"]).dtype == jnp.bfloat16
-
-
-class Constant(nn.Module):
-    """Guesses the same clean image in any noise."""
-
-    @nn.compact
-    def __call__(self, images, timesteps, *, train: bool = False):
-        value = self.param("value", nn.initializers.constant(0.2), ())
-        return jnp.full_like(images, 1.0) * value
-
-
-def diffusion(**options):
-    return Diffusion(
-        model=Constant(),
-        optimizer=optax.sgd(0.0),
-        alpha_bar=np.linspace(0.99, 0.01, 10, dtype=np.float32),
-        image_shape=(4, 4, 1),
-        judge=lambda images: jax.nn.one_hot(jnp.zeros(len(images), jnp.int32), 2),
-        prediction="image",
-        sampler_steps=5,
-        **options,
-    )
-
-
-def test_guidance_leads_away_from_the_early_average():
-    task = diffusion(guidance=2.0, early_step=1)
-    state = task.init(jax.random.key(0), batch_of(2))
-    state = state.replace(average={"value": jnp.float32(0.3)}, early={"value": jnp.float32(0.2)})
-    # ŷ = 0.3 + 2 (0.3 − 0.2), and what is drawn is (ŷ + 1)/2.
-    np.testing.assert_allclose(task.sample(state, jax.random.key(1), 3), 0.75, rtol=1e-5)
-    plain = diffusion()
-    np.testing.assert_allclose(
-        plain.sample(state.replace(early={}), jax.random.key(1), 3), 0.65, rtol=1e-5
-    )
-
-
-def test_the_early_average_stays_as_it_was():
-    task = dataclasses.replace(diffusion(guidance=1.0, early_step=2), optimizer=optax.sgd(0.5))
-    batch = batch_of(4, image=jnp.ones((4, 4, 4, 1)))
-    state, averages = task.init(jax.random.key(0), batch), []
-    for step in range(4):
-        state, _ = jax.jit(task.train_step)(state, batch, jax.random.key(step))
-        averages.append(float(state.average["value"]))
-    assert len(set(averages)) == 4
-    assert float(state.early["value"]) == averages[1]
-    assert diffusion().init(jax.random.key(0), batch).early == {}
 
 
 class Echo(nn.Module):

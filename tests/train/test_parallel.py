@@ -10,6 +10,7 @@ import tiny
 
 from jdl import create_model
 from jdl.data import InMemoryLoader
+from jdl.diffusion.processes import Discrete
 from jdl.errors import UserError
 from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.diffusion import Diffusion
@@ -70,14 +71,14 @@ def make_diffusion():
         channels=8,
         channel_multipliers=(1,),
         num_res_blocks=1,
-        attention_resolutions=(),
+        attention_levels=(),
         num_groups=4,
         dropout=0.0,
     )
     task = Diffusion(
         model=unet,
         optimizer=optax.sgd(0.02),
-        alpha_bar=np.linspace(0.99, 0.01, 10, dtype=np.float32),
+        process=Discrete(np.linspace(0.99, 0.01, 10, dtype=np.float32)),
         image_shape=(8, 8, 1),
         judge=judge,
         augment=tiny.tint,

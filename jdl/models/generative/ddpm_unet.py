@@ -104,21 +104,23 @@ class DiffusionUNet(nn.Module):
         channels: channels of the first level.
         channel_multipliers: channels of each level, in units of `channels`.
         num_res_blocks: residual blocks of each level on the way down; one more on the way up.
-        attention_resolutions: heights of the feature maps that attend, in pixels; the middle
-            always does.
+        attention_levels: levels that attend, from 0 for whole images; the middle always does.
         dropout: rate inside the residual blocks.
         num_groups: groups of GroupNorm.
         num_classes: labels to condition on, if any; the label `num_classes` means "no class".
+        text_encoder: sentences to condition on, if any: (tokens [batch, words], train) → a vector
+            for each, which is added to the time's as a class's is; tokens of 0 alone say nothing.
         dtype: of the computation; parameters stay float32.
     """
 
     channels: int = 128
     channel_multipliers: Sequence[int] = (1, 2, 2, 2)
     num_res_blocks: int = 2
-    attention_resolutions: Sequence[int] = (16,)
+    attention_levels: Sequence[int] = (1,)
     dropout: float = 0.1
     num_groups: int = 32
     num_classes: int | None = None
+    text_encoder: nn.Module | None = None
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -126,7 +128,7 @@ class DiffusionUNet(nn.Module):
         self,
         images: Images,
         timesteps: Num[Array, " batch"],
-        labels: Int[Array, " batch"] | None = None,
+        conditions: Int[Array, "batch *words"] | None = None,
         *,
         train: bool = False,
     ) -> Images:
@@ -135,16 +137,18 @@ class DiffusionUNet(nn.Module):
         Args:
             images: from -1 to 1, noised; height and width divisible by 2^(levels − 1).
             timesteps: times, in steps: 0 to 999 for the usual 1,000.
-            labels: classes, only where `num_classes` is given; none means "no class" for all.
+            conditions: labels [batch], only where `num_classes` is given, or tokens [batch, words],
+                only where a text encoder is; without them, nothing is said of any image.
             train: apply dropout.
 
         Returns:
             The prediction, of the images' shape.
 
         Raises:
-            UserError: the size cannot be halved often enough, or labels without `num_classes`.
+            UserError: the size cannot be halved often enough, or conditions for a network that
+                takes none.
         """
-        self._check(images, labels)
+        self._check(images, conditions)
         levels = len(self.channel_multipliers)
         residual = partial(
             ResidualBlock, num_groups=self.num_groups, dropout=self.dropout, dtype=self.dtype
@@ -153,7 +157,7 @@ class DiffusionUNet(nn.Module):
         conv = partial(
             Conv, kernel_size=(3, 3), padding=1, kernel_init=default_init, dtype=self.dtype
         )
-        time = self._embed(timesteps, labels)
+        time = self._embed(timesteps, conditions, train)
 
         x = conv(self.channels, name="conv_in")(images)
         skips = [x]
@@ -162,7 +166,7 @@ class DiffusionUNet(nn.Module):
             for i in range(self.num_res_blocks):
                 block = residual(self.channels * multiplier, name=f"{path}.resnets.{i}")
                 x = block(x, time, train=train)
-                if x.shape[1] in self.attention_resolutions:
+                if level in self.attention_levels:
                     x = attention(name=f"{path}.attentions.{i}")(x)
                 skips.append(x)
             self.sow("intermediates", f"down.{level}", x)
@@ -188,7 +192,7 @@ class DiffusionUNet(nn.Module):
             for i in range(self.num_res_blocks + 1):
                 block = residual(self.channels * multiplier, name=f"{path}.resnets.{i}")
                 x = block(jnp.concatenate([x, skips.pop()], axis=-1), time, train=train)
-                if x.shape[1] in self.attention_resolutions:
+                if levels - 1 - level in self.attention_levels:
                     x = attention(name=f"{path}.attentions.{i}")(x)
             self.sow("intermediates", f"up.{level}", x)
             if level < levels - 1:
@@ -199,32 +203,60 @@ class DiffusionUNet(nn.Module):
         x = conv(images.shape[-1], kernel_init=zero_init, name="conv_out")(nn.swish(x))
         return x.astype(jnp.float32)
 
-    def _embed(self, timesteps: Array, labels: Array | None) -> Float[Array, "batch embedding"]:
-        """Embeds time and class: sinusoids, two dense layers, and a learned vector per class."""
+    def _embed(
+        self, timesteps: Array, conditions: Array | None, train: bool
+    ) -> Float[Array, "batch embedding"]:
+        """Embeds time and condition: sinusoids, two dense layers, and a vector of the condition."""
         size = 4 * self.channels
         dense = partial(nn.Dense, size, kernel_init=default_init, dtype=self.dtype)
         x = embed_timesteps(timesteps, self.channels)
         x = nn.swish(dense(name="time_embedding.linear_1")(x))
         x = dense(name="time_embedding.linear_2")(x)
         if self.num_classes is not None:
-            if labels is None:
-                labels = jnp.full(timesteps.shape, self.num_classes)
+            if conditions is None:
+                conditions = jnp.full(timesteps.shape, self.num_classes)
             x += nn.Embed(self.num_classes + 1, size, dtype=self.dtype, name="class_embedding")(
-                labels
+                conditions
             )
+        if self.text_encoder is not None:
+            if conditions is None:
+                conditions = jnp.zeros((len(timesteps), 1), jnp.int32)
+            x += dense(name="text_projection")(self.text_encoder(conditions, train=train))
         return x
 
-    def _check(self, images: Array, labels: Array | None) -> None:
-        _, height, width, _ = images.shape
-        unit = 2 ** (len(self.channel_multipliers) - 1)
-        if height % unit or width % unit:
-            fits = [max(unit, unit * round(size / unit)) for size in (height, width)]
+    def _check(self, images: Array, conditions: Array | None) -> None:
+        check_halvings(images, len(self.channel_multipliers) - 1)
+        if conditions is not None and self.num_classes is None and self.text_encoder is None:
             raise UserError(
-                f"this U-Net takes images whose height and width are multiples of {unit}, not "
-                f"{height}x{width}; the nearest are {fits[0]}x{fits[1]}"
+                "conditions were given to a U-Net that takes none; set num_classes or text_encoder"
             )
-        if labels is not None and self.num_classes is None:
-            raise UserError("labels were given to a U-Net without classes; set num_classes")
+
+
+def check_halvings(images: Images, times: int) -> None:
+    """Refuses images that cannot be halved so many times.
+
+    Args:
+        images: NHWC.
+        times: halvings.
+
+    Raises:
+        UserError: with the nearest sizes.
+
+    Example:
+        >>> check_halvings(jnp.zeros((1, 28, 30, 3)), 3)
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: this U-Net takes images whose height and width are multiples of 8, \
+not 28x30; the nearest are 32x32
+    """
+    _, height, width, _ = images.shape
+    unit = 2**times
+    if height % unit or width % unit:
+        fits = [max(unit, unit * round(size / unit)) for size in (height, width)]
+        raise UserError(
+            f"this U-Net takes images whose height and width are multiples of {unit}, not "
+            f"{height}x{width}; the nearest are {fits[0]}x{fits[1]}"
+        )
 
 
 def embed_timesteps(timesteps: Num[Array, " batch"], size: int) -> Float[Array, "batch size"]:
@@ -269,3 +301,20 @@ def ddpm_cifar10(**overrides) -> DiffusionUNet:
         (2, 16, 16, 1)
     """
     return DiffusionUNet(**overrides)
+
+
+@register_model(
+    example=image(256, 256, 3) + timestep(),
+    paper="Ho et al., 2020, https://arxiv.org/abs/2006.11239",
+    reference="diffusers:google/ddpm-celebahq-256",
+    params=113_673_219,
+)
+def ddpm_256(**overrides) -> DiffusionUNet:
+    """The U-Net of DDPM for CelebA-HQ and LSUN: six levels, 256×256 down to 8×8, no dropout.
+
+    Example:
+        >>> ddpm_256().channel_multipliers
+        (1, 1, 2, 2, 4, 4)
+    """
+    sizes = {"channel_multipliers": (1, 1, 2, 2, 4, 4), "attention_levels": (4,), "dropout": 0.0}
+    return DiffusionUNet(**{**sizes, **overrides})

@@ -6,12 +6,12 @@ import pytest
 import jdl
 from jdl.errors import UserError
 from jdl.models.generative.ddpm_unet import AttentionBlock, embed_timesteps
+from jdl.models.generative.text_encoder import TextEncoder
 
 TINY = {
     "channels": 8,
     "channel_multipliers": (1, 2),
     "num_res_blocks": 1,
-    "attention_resolutions": (4,),
     "num_groups": 4,
 }
 
@@ -113,5 +113,22 @@ def test_bad_inputs_are_refused():
     model = jdl.create_model("ddpm_cifar10")
     with pytest.raises(UserError, match="multiples of 8, not 28x30; the nearest are 32x32"):
         model.init(jax.random.key(0), jnp.zeros((1, 28, 30, 3)), jnp.zeros(1))
-    with pytest.raises(UserError, match="set num_classes"):
+    with pytest.raises(UserError, match="set num_classes or text_encoder"):
         model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), jnp.zeros(1), jnp.zeros(1, int))
+
+
+def test_the_sentence_matters_and_its_padding_does_not():
+    encoder = TextEncoder(vocabulary_size=9, width=16, num_layers=1, num_heads=2)
+    model = jdl.create_model("ddpm_cifar10", text_encoder=encoder, **TINY)
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+    times, tokens = jnp.array([5, 5]), jnp.array([[3, 1, 4], [2, 8, 0]])
+    variables = shaken(jax.jit(model.init)(jax.random.key(0), images, times, tokens))
+    apply = jax.jit(lambda *inputs: model.apply(variables, *inputs))
+    said = apply(images, times, tokens)
+    longer = jnp.pad(tokens, ((0, 0), (0, 4)))
+    np.testing.assert_allclose(apply(images, times, longer), said, atol=1e-5)
+    swapped = tokens[:, jnp.array([1, 0, 2])]  # the order of words says something
+    assert abs(apply(images, times, swapped) - said).max() > 1e-3
+    nothing = apply(images, times, jnp.zeros_like(tokens))
+    np.testing.assert_allclose(apply(images, times), nothing, atol=1e-5)
+    assert abs(nothing - said).max() > 1e-3

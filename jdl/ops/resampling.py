@@ -1,0 +1,86 @@
+"""Doubling and halving images without aliasing: by a small binomial filter, a tap at a time."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Images = Float[Array, "batch height width channels"]
+
+
+def upsample_binomial(images: Images) -> Float[Array, "batch tall wide channels"]:
+    """Doubles height and width, and smooths by [1, 3, 3, 1]/4 along both.
+
+        y[2i] = (x[i − 1] + 3 x[i])/4,  y[2i + 1] = (3 x[i] + x[i + 1])/4           (1)
+
+    with zeros around the image: zeros between the pixels, filtered.
+
+    Args:
+        images: x.
+
+    Returns:
+        y.
+
+    Example:
+        >>> upsample_binomial(jnp.ones((1, 3, 3, 1)))[0, 2, :, 0].tolist()
+        [0.75, 1.0, 1.0, 1.0, 1.0, 0.75]
+
+    Source: Karras et al., 2020, https://arxiv.org/abs/1912.04958, appendix B; Zhang, 2019,
+    https://arxiv.org/abs/1904.11486.
+    """
+    for axis in (1, 2):
+        images = jnp.moveaxis(images, axis, 1)
+        before, after = _pad(images, 1, 0)[:, :-1], _pad(images, 0, 1)[:, 1:]
+        pairs = jnp.stack([before + 3 * images, 3 * images + after], 2) / 4
+        images = jnp.moveaxis(pairs.reshape(len(images), -1, *images.shape[2:]), 1, axis)
+    return images
+
+
+def downsample_binomial(images: Images) -> Float[Array, "batch low narrow channels"]:
+    """Smooths by [1, 3, 3, 1]/8 along height and width, and keeps every other pixel.
+
+        y[i] = (x[2i − 1] + 3 x[2i] + 3 x[2i + 1] + x[2i + 2])/8                    (1)
+
+    with zeros around the image.
+
+    Args:
+        images: x, of even height and width.
+
+    Returns:
+        y.
+
+    Example:
+        >>> downsample_binomial(jnp.ones((1, 6, 6, 1)))[0, 1, :, 0].tolist()
+        [0.875, 1.0, 0.875]
+
+    Source: Karras et al., 2020, https://arxiv.org/abs/1912.04958, appendix B; Zhang, 2019,
+    https://arxiv.org/abs/1904.11486.
+    """
+    return smooth_binomial(images, (1, 1))[:, ::2, ::2]
+
+
+def smooth_binomial(
+    images: Images, padding: tuple[int, int]
+) -> Float[Array, "batch tall wide channels"]:
+    """Smooths by [1, 3, 3, 1]/8 along height and width.
+
+    Args:
+        images: x.
+        padding: zeros before and behind.
+
+    Returns:
+        Images of padding − 3 more pixels along both.
+
+    Example:
+        >>> smooth_binomial(jnp.ones((1, 4, 4, 1)), (2, 2))[0, 2, :, 0].tolist()
+        [0.5, 0.875, 1.0, 0.875, 0.5]
+    """
+    for axis in (1, 2):
+        x = _pad(jnp.moveaxis(images, axis, 1), *padding)
+        size = x.shape[1] - 3
+        taps = [x[:, i : i + size] for i in range(4)]
+        x = (taps[0] + 3 * (taps[1] + taps[2]) + taps[3]) / 8
+        images = jnp.moveaxis(x, 1, axis)
+    return images
+
+
+def _pad(x: Array, before: int, behind: int) -> Array:
+    return jnp.pad(x, [(0, 0), (before, behind), *[(0, 0)] * (x.ndim - 2)])

@@ -1,0 +1,39 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jdl.ops.resampling import downsample_binomial, smooth_binomial, upsample_binomial
+
+KERNEL = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32)[:, :, None, None] / 64
+
+
+def filtered(images, padding, stride=1, zeros_between=1, gain=1):
+    """By one convolution of two dimensions, channel by channel."""
+    channels = images.shape[-1]
+    return lax.conv_general_dilated(
+        images,
+        gain * jnp.tile(KERNEL, (1, 1, 1, channels)),
+        (stride, stride),
+        [padding] * 2,
+        lhs_dilation=(zeros_between, zeros_between),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=channels,
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 8, 3), (1, 2, 2, 1)])
+def test_taps_one_by_one_are_one_filter(shape):
+    x = jax.random.normal(jax.random.key(0), shape)
+    close = lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    # The last pixel is followed by a zero, too.
+    close(upsample_binomial(x), filtered(x, (2, 2), zeros_between=2, gain=4))
+    close(downsample_binomial(x), filtered(x, (1, 1), stride=2))
+    close(smooth_binomial(x, (2, 2)), filtered(x, (2, 2)))
+
+
+def test_an_image_that_is_smooth_stays_what_it_is():
+    x = jnp.sin(jnp.arange(32) / 5)[None, :, None, None] * jnp.ones((1, 1, 32, 1))
+    there_and_back = downsample_binomial(upsample_binomial(x))
+    np.testing.assert_allclose(there_and_back[:, 3:-3, 3:-3], x[:, 3:-3, 3:-3], atol=0.05)
