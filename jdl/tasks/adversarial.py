@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Key, PyTree, Shaped
 from jdl.data.augment import Augmentation, augment_batch
 from jdl.errors import UserError
 from jdl.ops.adversarial import GeneratorLoss, discriminator_loss, generator_loss
+from jdl.ops.interpolation import spherical_path
 from jdl.ops.random import per_example_keys, piece_key
 from jdl.tasks.classification import to_float
 from jdl.tasks.judge import Judge, judge_samples, judged_samples
@@ -300,14 +301,12 @@ class Adversarial(Game):
     def figures(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":
-        """Samples with the judge's verdicts, and straight walks between latent codes."""
+        """Samples with the judge's verdicts, and walks between latent codes."""
         from jdl.tasks.drawing import image_grid
 
         ends = jax.vmap(self.prior)(jax.random.split(key, 12))
-        start, end = ends[:6, None, :], ends[6:, None, :]
-        t = jnp.linspace(0, 1, 12)[None, :, None]
-        # Spherical, because a normal code keeps close to the sphere of radius √d.
-        walk = jnp.sin((1 - t) * jnp.pi / 2) * start + jnp.sin(t * jnp.pi / 2) * end
+        # Along the sphere, because a normal code keeps close to that of radius √d.
+        walk = spherical_path(ends[:6], ends[6:], 12)
         labels = () if self.num_classes is None else (jnp.arange(6).repeat(12) % self.num_classes,)
         walk = self.decode(state, walk.reshape(-1, walk.shape[-1]), *labels)
         samples = self.sample(state, key, 96)

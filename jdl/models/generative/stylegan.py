@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from jdl.errors import UserError
 from jdl.models.registry import image, register_model, vector
 from jdl.ops.convolution import conv_general_dilated
+from jdl.ops.resampling import downsample_binomial, upsample_binomial
 
 Images = Float[Array, "batch height width channels"]
 Styles = Float[Array, "batch layers style"]
@@ -128,9 +130,10 @@ class StyleGenerator(nn.Module):
         x₄ = a learned constant of 4×4;  xᵣ = two convolutions of xᵣ₋₁ doubled      (6)
         y₄ = RGB₄(x₄),  yᵣ = RGBᵣ(xᵣ) + yᵣ₋₁ doubled                                (7)
 
-    with an `Epilogue` of w' after the constant and each convolution. When training, a second code
-    takes over from a random layer on with a probability of 0.9 ("style mixing"), and w' is w;
-    otherwise (5) draws the styles towards their mean w̄, a running one.
+    with an `Epilogue` of w' after the constant and each convolution; to double is to repeat each
+    pixel and smooth by [1, 2, 1] (`jdl.ops.resampling`). When training, a second code takes over
+    from a random layer on with a probability of 0.9 ("style mixing"), and w' is w; otherwise (5)
+    draws the styles towards their mean w̄, a running one.
 
     The paper's network grows while it is trained, and in the end has RGB of the last size alone.
     (7) replaces this: all sizes add up from the first step on, with the same parameters (Karras et
@@ -139,7 +142,7 @@ class StyleGenerator(nn.Module):
     Intermediates: `styles`, and `4x4`, `8x8`, ..., after each size.
 
     Attributes:
-        image_size: height and width of the images: 4, 8, 16, ..., 1024.
+        image_size: height and width of the images: 8, 16, ..., 1024.
         channels: of the images.
         base_features: channels of a size r are base_features / r, at most `most_features`.
         most_features: see there.
@@ -229,15 +232,15 @@ class StyleGenerator(nn.Module):
         self.sow("intermediates", "styles", styles)
         x = jnp.broadcast_to(self.constant, (batch, *self.constant.shape))
         x = x.astype(self.dtype or x.dtype)
-        y = None
+        y: Any = None
         for i, (convs, epilogues) in enumerate(zip(self.convs, self.epilogues)):
             if i:
-                x = convs[0](double(x))
+                x = convs[0](upsample_binomial(x))
             x = epilogues[0](x, styles[:, 2 * i])
             x = epilogues[1](convs[-1](x), styles[:, 2 * i + 1])
             self.sow("intermediates", f"{x.shape[1]}x{x.shape[2]}", x)
             rgb = self.to_rgb[i](x)
-            y = rgb if y is None else rgb + double(y)
+            y = rgb if y is None else rgb + upsample_binomial(y)
         return y.astype(jnp.float32)
 
 
@@ -287,7 +290,8 @@ class StyleDiscriminator(nn.Module):
             )
         features = _features(size, self.base_features, self.most_features)
         conv = partial(EqualConv, dtype=self.dtype)
-        x, y = None, images
+        x: Any = None
+        y = images
         for i in reversed(range(len(features))):
             path = f"{size}x{size}"
             rgb = leaky_relu(conv(features[i], size=1, name=f"{path}.rgb")(y))
@@ -299,8 +303,9 @@ class StyleDiscriminator(nn.Module):
                 break
             x = leaky_relu(conv(features[i], name=f"{path}.conv0")(x))
             self.sow("intermediates", path, x)
-            x = leaky_relu(halve(conv(features[i - 1], name=f"{path}.conv1")(blur(x))))
-            y, size = halve(blur(y)), size // 2
+            x = conv(features[i - 1], name=f"{path}.conv1")(x)
+            x = leaky_relu(downsample_binomial(x))
+            y, size = downsample_binomial(y), size // 2
         dense = partial(EqualDense, dtype=self.dtype)
         x = leaky_relu(dense(features[0], name="dense0")(x.reshape(len(x), -1)))
         return dense(1, gain=1.0, name="dense1")(x)[:, 0].astype(jnp.float32)
@@ -316,33 +321,6 @@ def _features(image_size: int, base: int, most: int) -> list[int]:
     if image_size < 8 or image_size != 4 * 2 ** (count - 1):
         raise UserError(f"StyleGAN's image_size is 8, 16, 32, 64, ..., not {image_size}")
     return [min(base // (4 * 2**i), most) for i in range(count)]
-
-
-def blur(x: Images) -> Images:
-    """Smooths by [1, 2, 1] / 4 along both axes; what lies outside is zero.
-
-    Example:
-        >>> blur(jnp.ones((1, 3, 3, 1)))[0, 1, :, 0].tolist()
-        [0.75, 1.0, 0.75]
-    """
-    for axis in (1, 2):
-        pad = [(1, 1) if i == axis else (0, 0) for i in range(4)]
-        padded = jnp.pad(x, pad)
-        size = x.shape[axis]
-        parts = [jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(3)]
-        x = 0.25 * parts[0] + 0.5 * parts[1] + 0.25 * parts[2]
-    return x
-
-
-def double(x: Images) -> Float[Array, "batch tall wide channels"]:
-    """Repeats each pixel, and smooths."""
-    return blur(x.repeat(2, axis=1).repeat(2, axis=2))
-
-
-def halve(x: Images) -> Float[Array, "batch short narrow channels"]:
-    """Averages two by two pixels."""
-    batch, height, width, channels = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 def deviation(x: Images, group: int = 4) -> Float[Array, "batch height width 1"]:

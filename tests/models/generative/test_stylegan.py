@@ -7,7 +7,7 @@ import pytest
 
 import jdl
 from jdl.errors import UserError
-from jdl.models.generative.stylegan import Epilogue, EqualConv, EqualDense, blur, deviation, double
+from jdl.models.generative.stylegan import Epilogue, EqualConv, EqualDense, deviation
 
 SMALL = {"base_features": 32, "style_size": 6, "mapping_layers": 2, "channels": 1}
 
@@ -135,15 +135,6 @@ def test_each_style_works_at_its_own_size():
         np.testing.assert_array_equal(plain[name][0], late[name][0])
     assert not np.allclose(plain["16x16"][0], late["16x16"][0], atol=1e-3)
     assert not np.allclose(plain["4x4"][0], early["4x4"][0], atol=1e-3)
-
-
-def test_doubling_keeps_what_is_even_and_smooths_edges():
-    even = jnp.ones((1, 4, 4, 1))
-    np.testing.assert_allclose(double(even)[:, 1:-1, 1:-1], 1)
-    step = jnp.broadcast_to(jnp.array([0.0, 0, 4, 4])[None, None, :, None], (1, 4, 4, 1))
-    np.testing.assert_allclose(double(step)[0, 4, 1:7, 0], [0, 0, 1, 3, 4, 4])
-    kernel = jnp.zeros((1, 5, 5, 1)).at[0, 2, 2].set(16)
-    np.testing.assert_allclose(blur(kernel)[0, 1:4, 1:4, 0], np.outer([1, 2, 1], [1, 2, 1]))
 
 
 def test_deviation_over_a_group_finds_examples_that_are_alike():
