@@ -6,9 +6,15 @@ same 500 labels; from scratch it gets as many updates as pretraining and fine-tu
 
     jdl train finetuning_mnist
     jdl train finetuning_mnist --from-scratch
+    jdl train finetuning_mnist --optimizer adamw --learning-rate 0.001
     jdl train finetuning_mnist --sweep
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 10 s from launch to the
+last figure, the layers pretrained already. Result: with plain gradient descent, as then, 84.5 % of
+the 1,000 test digits after pretraining and 79.8 % from scratch (seed 1: 84.8 % and 80.0 %), where
+for four hundred updates nothing happens. AdamW has taken that advantage away: 85.9 % and 85.6 %;
+and ReLUs in place of sigmoids (`pretraining_mnist --activation relu`) are better from scratch,
+88.9 %, than pretrained, 88.1 %. One percent is ten digits.
 """
 
 import dataclasses

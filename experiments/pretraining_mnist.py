@@ -6,7 +6,9 @@ one below, see all 3,500 training images; `finetuning_mnist` goes on from their 
 
     jdl train pretraining_mnist
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 49 s from launch to the
+last figure. Result: the three layers bring their inputs back with squared errors of 14.4 a test
+image, and 4.43 and 1.46 a code. What that is worth, `finetuning_mnist` says.
 """
 
 import dataclasses
