@@ -18,8 +18,9 @@ principal components leave 0.0176. 500 labels teach a linear classifier as much 
 of the test digits) as of pixels (83.9 %), components (84.3 %), or pixels and codes (84.0 %), and
 clusters agree with digits no better (adjusted Rand index 0.32, pixels 0.34, components 0.36): what
 it takes to bring an image back is not what tells digits apart. With 1,024 numbers at a price of
-0.02, 39 % of them are not zero for a digit, and the error is 0.0033. Faces and the convolutional
-one are not yet measured here.
+0.02, 39 % of them are not zero for a digit, and the error is 0.0033. The convolutional one
+does better (1 min 23 s): an error of 0.0076, and 87.2 % by its codes. 140 faces and pieces of
+background are too few: 0.018 where principal components leave 0.0084.
 """
 
 import dataclasses

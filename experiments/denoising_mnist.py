@@ -11,7 +11,8 @@ what each makes of the same noisy test images.
 Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 1 min 23 s from launch to
 the last figure. Result: noise of deviation 0.3 leaves 13.4 dB of signal to noise in the test
 digits, non-local means bring that to 19.5 dB, the autoencoder to 20.8 dB. What it draws in doubt is
-a digit, if not always the right one. Faces are not yet measured here.
+a digit, if not always the right one. Of faces with noise of 0.1 it has seen too few (48 s): 20.7 dB
+become 21.1 dB, and 26.2 dB by non-local means.
 """
 
 import dataclasses

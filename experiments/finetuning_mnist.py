@@ -6,12 +6,19 @@ same 500 labels; from scratch it gets as many updates as pretraining and fine-tu
 
     jdl train finetuning_mnist
     jdl train finetuning_mnist --from-scratch
+    jdl train finetuning_mnist --optimizer adamw --learning-rate 0.001
     jdl train finetuning_mnist --sweep
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 10 s from launch to the
+last figure, the layers pretrained already. Result: with plain gradient descent, as then, 84.5 % of
+the 1,000 test digits after pretraining and 79.8 % from scratch (seed 1: 84.8 % and 80.0 %), where
+for four hundred updates nothing happens. AdamW has taken that advantage away: 85.9 % and 85.6 %;
+and ReLUs in place of sigmoids (`pretraining_mnist --activation relu`) are better from scratch,
+88.9 %, than pretrained, 88.1 %. One percent is ten digits.
 """
 
 import dataclasses
+from typing import Literal
 
 import optax
 from pretraining_mnist import pretrained_layers
@@ -35,18 +42,24 @@ class Config:
     labels: int = 500
     steps: int = 600
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.3
     weight_decay: float = 1e-2
+    """Of AdamW."""
     dropout: float = 0.0
     seed: int = 0
 
 
-sweep = [Config(from_scratch=scratch, seed=seed) for seed in range(3) for scratch in (False, True)]
+sweep = [
+    Config(optimizer=optimizer, learning_rate=rate, from_scratch=scratch)
+    for optimizer, rate in (("sgd", 0.3), ("adamw", 1e-3))
+    for scratch in (False, True)
+]
 
 
 def build(config: Config) -> Experiment:
     """Wires a few digits with labels, an MLP that has seen many without, and AdamW."""
-    layers, sizes, spent = pretrained_layers(config.pretrained)
+    layers, options, spent = pretrained_layers(config.pretrained)
     splits = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
     for arrays in splits.values():
         validate_labels(arrays["label"], 10)
@@ -54,10 +67,14 @@ def build(config: Config) -> Experiment:
     few = {name: array[: config.labels] for name, array in splits["train"].items()}
     num_steps = config.steps + (spent if config.from_scratch else 0)
     schedule = optax.cosine_decay_schedule(config.learning_rate, num_steps)
+    if config.optimizer == "sgd":
+        optimizer = optax.sgd(schedule)
+    else:
+        optimizer = optax.adamw(schedule, weight_decay=config.weight_decay)
     return Experiment(
         task=Classification(
-            model=create_model("mlp", hidden_sizes=sizes, dropout=config.dropout),
-            optimizer=optax.adamw(schedule, weight_decay=config.weight_decay),
+            model=create_model("mlp", dropout=config.dropout, **options),
+            optimizer=optimizer,
             num_classes=10,
             pretrained={} if config.from_scratch else layers,
         ),

@@ -6,16 +6,18 @@ one below, see all 3,500 training images; `finetuning_mnist` goes on from their 
 
     jdl train pretraining_mnist
 
-Seed 0, two cores of an AMD EPYC (AVX2). Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2), which other programs kept busy: 49 s from launch to the
+last figure. Result: the three layers bring their inputs back with squared errors of 14.4 a test
+image, and 4.43 and 1.46 a code. What that is worth, `finetuning_mnist` says.
 """
 
 import dataclasses
 import sys
 from functools import partial
+from typing import Any, Literal
 
 import flax.linen as nn
 import optax
-from jaxtyping import PyTree
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
@@ -26,6 +28,8 @@ from jdl.tasks.layerwise import LayerwisePretraining
 from jdl.train import Experiment, Options
 from jdl.train.loop import restore
 
+ACTIVATIONS = {"sigmoid": nn.sigmoid, "relu": nn.relu}
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -33,6 +37,7 @@ class Config:
 
     dataset: str = "mnist5k"
     hidden_sizes: tuple[int, ...] = (400, 400, 400)
+    activation: Literal["sigmoid", "relu"] = "sigmoid"
     noise: float = 0.25
     """Share of its inputs that a layer does not see."""
     epochs: int = 15
@@ -58,7 +63,7 @@ def build(config: Config) -> Experiment:
                     "autoencoder",
                     hidden_sizes=(),
                     latent_size=size,
-                    code_activation=nn.relu,
+                    code_activation=ACTIVATIONS[config.activation],
                     image_shape=shape,
                 )
                 for shape, size in zip(shapes, config.hidden_sizes)
@@ -77,15 +82,15 @@ def build(config: Config) -> Experiment:
     )
 
 
-def pretrained_layers(run_name: str) -> tuple[dict[str, PyTree], tuple[int, ...], int]:
+def pretrained_layers(run_name: str) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Takes the encoders of a run of this experiment, trained first if there is none.
 
     Args:
         run_name: as `jdl evaluate` takes it; "pretraining_mnist" for the latest.
 
     Returns:
-        Parameters of each hidden layer of an MLP by name, the layers' sizes, and the updates that
-        they have cost.
+        Parameters of each hidden layer of an MLP by name; the MLP's sizes and activation; and the
+        updates that the layers have cost.
     """
     try:
         folder = find_run(run_name)
@@ -96,8 +101,11 @@ def pretrained_layers(run_name: str) -> tuple[dict[str, PyTree], tuple[int, ...]
     executor, state, _ = restore(experiment, folder)
     networks = executor.local(state).networks
     layers = {f"hidden.{i}": network.params["encoder.0"] for i, network in enumerate(networks)}
-    sizes = tuple(layer["bias"].size for layer in layers.values())
-    return layers, sizes, experiment.num_steps
+    options = {
+        "hidden_sizes": tuple(layer["bias"].size for layer in layers.values()),
+        "activation": experiment.task.layers[0].code_activation,
+    }
+    return layers, options, experiment.num_steps
 
 
 if __name__ == "__main__":
