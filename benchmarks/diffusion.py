@@ -117,7 +117,7 @@ def training() -> None:
         value = torch.nn.functional.mse_loss(network(x, times).sample, wanted)
         value.backward()
         adam.step()
-        losses[1].append(float(value))
+        losses[1].append(value.item())
 
     mine, others = in_turn([ours, theirs], STEPS)
     print(f"losses of the first step: {losses[0][0]:.4f} here, {losses[1][0]:.4f} there")

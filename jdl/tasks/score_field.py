@@ -133,17 +133,18 @@ class ScoreField:
         axes = figure.subplots(2, len(SHOWN), squeeze=False)
         for column, t in enumerate(SHOWN):
             scales = self.process.scales(jnp.full(len(points), t)).over(points)
-            self._scatter(axes[0, column], diffuse(points, noise, scales), t)
-            self._scatter(axes[1, column], back[len(SHOWN) - 1 - column], t)
+            self._scatter(axes[0, column], diffuse(points, noise, scales))
+            self._scatter(axes[1, column], back[len(SHOWN) - 1 - column])
+            axes[0, column].set_title(f"t = {t:g}")
         axes[0, 0].set_ylabel("forward: data → noise")
         axes[1, 0].set_ylabel("back along the learned flow")
         figure.tight_layout()
         return figure
 
-    def _scatter(self, axes: "Axes", points: Array, t: float) -> None:
+    def _scatter(self, axes: "Axes", points: Array) -> None:
         x, y = np.asarray(points).T
         axes.scatter(x, y, s=3, linewidths=0)
-        _plane(axes, t)
+        _plane(axes)
 
     def _draw_scores(self, state: TrainState) -> "Figure":
         from matplotlib.figure import Figure
@@ -163,13 +164,14 @@ class ScoreField:
                 axes[row, column].quiver(*np.asarray(grid).T, *arrows.T, scale=24, width=0.006)
                 density = self.mixture.log_density(grid, scales).reshape(17, 17)
                 axes[row, column].contour(side, side, np.exp(density), levels=5, linewidths=0.6)
-                _plane(axes[row, column], t)
+                _plane(axes[row, column])
+            axes[0, column].set_title(f"t = {t:g}")
         axes[0, 0].set_ylabel("learned score")
         axes[1, 0].set_ylabel("true score")
         figure.tight_layout()
         return figure
 
 
-def _plane(axes: "Axes", t: float) -> None:
-    axes.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), xticks=[], yticks=[], title=f"t = {t:g}")
+def _plane(axes: "Axes") -> None:
+    axes.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), xticks=[], yticks=[])
     axes.set_aspect("equal")
