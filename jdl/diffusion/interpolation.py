@@ -2,47 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float
 
 from jdl.diffusion.denoisers import Denoiser
 from jdl.diffusion.processes import Process
 from jdl.diffusion.samplers import ddim, ddim_encode
 from jdl.errors import UserError
-
-
-def spherical(
-    first: Float[Array, "*shape"], second: Float[Array, "*shape"], share: Num[Array, ""] | float
-) -> Float[Array, "*shape"]:
-    """Goes from one point to another along an arc, so that noise stays as long as noise is.
-
-        θ = arccos(⟨x, y⟩/(‖x‖ ‖y‖))                                                (1)
-        z = sin((1 − λ) θ)/sin θ · x + sin(λ θ)/sin θ · y                           (2)
-
-    Args:
-        first: x.
-        second: y.
-        share: λ, 0 for x and 1 for y.
-
-    Returns:
-        z; on the straight line where x and y are parallel.
-
-    Source: Shoemake, 1985, https://doi.org/10.1145/325334.325242; for latents White, 2016,
-    https://arxiv.org/abs/1609.04468.
-
-    Example:
-        >>> half = spherical(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), 0.5)
-        >>> [round(x, 3) for x in half.tolist()]
-        [0.707, 0.707]
-    """
-    cosine = (first * second).sum() / jnp.maximum(
-        jnp.linalg.norm(first) * jnp.linalg.norm(second), 1e-12
-    )
-    # Parallel points have no arc between them: there the sines vanish.
-    parallel = jnp.abs(cosine) > 1 - 1e-6
-    angle = jnp.arccos(jnp.where(parallel, 0.0, cosine))
-    shares = jnp.stack([jnp.asarray(1 - share), jnp.asarray(share)])
-    weights = jnp.where(parallel, shares, jnp.sin(shares * angle) / jnp.sin(angle))
-    return weights[0] * first + weights[1] * second
+from jdl.ops.interpolation import spherical_path
 
 
 def interpolate(
@@ -78,14 +44,14 @@ def interpolate(
         ...     return process.scales(t).over(noisy).signal * noisy
         >>> x, y = jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
         >>> way = interpolate(shrink, process, x, y, count=3, steps=200)
-        >>> bool(jnp.allclose(way[1], spherical(x, y, 0.5), atol=0.02))
+        >>> bool(jnp.allclose(way[1], 0.5**0.5, atol=0.02))
         True
     """
     check_shape(second, first.shape, "the second image")
     if count < 2:
         raise UserError(f"from one image to another there are at least 2, not {count}")
     x, y = ddim_encode(denoise, process, jnp.stack([first, second]), steps)
-    codes = jnp.stack([spherical(x, y, i / (count - 1)) for i in range(count)])
+    codes = spherical_path(x.ravel(), y.ravel(), count).reshape(count, *x.shape)
     keys = jax.random.split(jax.random.key(0), count)  # DDIM takes them, and draws nothing
     return ddim(denoise, process, codes, keys, steps)[0]
 

@@ -5,7 +5,7 @@ import math
 import diffrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key
 
 from jdl.diffusion.denoisers import Denoiser
 from jdl.diffusion.processes import EARLIEST, SDE
@@ -85,55 +85,3 @@ def log_density(
     )
     last, divergence = (x[0] for x in solution.ys)
     return process.prior_log_density(last) + divergence
-
-
-def dequantize(
-    images: UInt8[Array, "batch *shape"], keys: Key[Array, " batch"]
-) -> Float[Array, "batch *shape"]:
-    """Spreads each of 256 values over its own interval of [−1, 1].
-
-        x = 2 (k + u)/256 − 1,  u ~ U[0, 1)                                         (1)
-
-    Args:
-        images: k, 8 bits.
-        keys: one for each image.
-
-    Returns:
-        x.
-
-    Source: Theis et al., 2016, https://arxiv.org/abs/1511.01844, section 3.1.
-
-    Example:
-        >>> keys = jax.random.split(jax.random.key(0), 1)
-        >>> x = dequantize(jnp.array([[0, 128, 255]], jnp.uint8), keys)
-        >>> jnp.floor((x + 1) * 128).tolist()
-        [[0.0, 128.0, 255.0]]
-    """
-    noise = jax.vmap(lambda key: jax.random.uniform(key, images.shape[1:]))(keys)
-    return 2 * (images + noise) / 256 - 1
-
-
-def bits_per_dimension(
-    log_density: Float[Array, "*batch"], size: int, width: float = 2 / 256
-) -> Float[Array, "*batch"]:
-    """Turns the log-density of dequantised images into bits for each number of 8 bits.
-
-        −log₂ P(k) ≤ −∫ log₂ p(x) du − D log₂ w                                     (1)
-        bits = −log p(x)/(D log 2) − log₂ w                                         (2)
-
-    P(k) is the mass of a cube with sides w = 2/256, so −log₂ w = 7 is the offset for values in
-    [−1, 1]; it would be 8 in [0, 1]. A uniform density on [−1, 1] costs 8 bits.
-
-    Args:
-        log_density: log p(x), nats.
-        size: D, numbers in an image.
-        width: w.
-
-    Returns:
-        Bits per dimension, of one u: on average, no less than what P(k) costs.
-
-    Example:
-        >>> round(float(bits_per_dimension(jnp.log(0.5) * 784, 784)), 3)
-        8.0
-    """
-    return -log_density / (size * math.log(2)) - math.log2(width)

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jdl.diffusion.likelihood import bits_per_dimension, dequantize, log_density
+from jdl.diffusion.likelihood import log_density
 from jdl.diffusion.processes import SDE
 from jdl.errors import UserError
+from jdl.ops.likelihood import bits_per_dimension, dequantize
 from jdl.ops.random import per_example_keys
+from jdl.tasks.classification import to_float
 from jdl.tasks.diffusion import Diffusion, DiffusionState
 from jdl.train.metrics import Metrics, mean
 from jdl.train.task import Batch
@@ -49,7 +51,7 @@ class ScoreSDE(Diffusion):
         self, images: Float[Array, "batch *shape"], keys: Key[Array, " batch"]
     ) -> Float[Array, "batch *shape"]:
         """Dequantises (1)."""
-        return dequantize(jnp.round(255 * images).astype(jnp.uint8), keys)
+        return 2 * dequantize(keys, jnp.round(255 * images) / 255) - 1
 
     def test_step(self, state: DiffusionState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """The loss, the judge's verdict, and bits per dimension (2) of the first images."""
@@ -64,13 +66,13 @@ class ScoreSDE(Diffusion):
         """Measures (2), estimated from one u and one probe of the trace, for each image."""
         assert isinstance(self.process, SDE)
         noise_key, probe_key = jax.random.split(key)
-        images = batch["image"]
-        if images.dtype != jnp.uint8:
-            images = jnp.round(255 * images).astype(jnp.uint8)
-        x = dequantize(images, per_example_keys(noise_key, batch["row"]))
+        noise_keys = per_example_keys(noise_key, batch["row"])
+        x = self.scaled(to_float(batch["image"]), noise_keys)
         # What guidance draws has no density that is known.
         plain = dataclasses.replace(self, guidance=0.0, early_step=0)
         denoise = plain.denoiser(state, *self._told(batch))
         probes = per_example_keys(probe_key, batch["row"])
         nats = log_density(denoise, self.process, x, probes)
-        return bits_per_dimension(nats, math.prod(x.shape[1:]))
+        size = math.prod(x.shape[1:])
+        # In [0, 1), where a density is higher, for there is half the room in each dimension.
+        return bits_per_dimension(nats + size * math.log(2), size)
