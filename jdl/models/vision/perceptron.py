@@ -19,7 +19,7 @@ class MLP(nn.Module):
     https://doi.org/10.1037/h0042519): the largest sum wins. `jdl.ops.perceptron` has Rosenblatt's
     own rule of learning, and McCulloch and Pitts' unit.
 
-    Intermediates: `hidden.0`, `hidden.1`, ...
+    Intermediates: `activation.0`, `activation.1`, ...
 
     Attributes:
         hidden_sizes: units of the hidden layers.
@@ -61,7 +61,7 @@ class MLP(nn.Module):
         x = inputs.reshape(len(inputs), -1)
         for i, size in enumerate(self.hidden_sizes):
             x = self.activation(nn.Dense(size, dtype=self.dtype, name=f"hidden.{i}")(x))
-            self.sow("intermediates", f"hidden.{i}", x)
+            self.sow("intermediates", f"activation.{i}", x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="output")(x)
 

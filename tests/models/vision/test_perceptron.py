@@ -6,6 +6,14 @@ import jdl
 from jdl.errors import UserError
 
 
+def test_hidden_layers_can_be_looked_at():
+    model = jdl.create_model("mlp", hidden_sizes=(8, 7))
+    x = jnp.ones((2, 28, 28, 1))
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+    seen = jdl.features(model, variables, x, names=["activation.0", "activation.1"])
+    assert [a.shape for a in seen.values()] == [(2, 8), (2, 7)]
+
+
 def test_any_depth():
     model = jdl.create_model("mlp", hidden_sizes=(8, 7, 6, 5), num_classes=3)
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4)))
