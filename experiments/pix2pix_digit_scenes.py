@@ -6,7 +6,7 @@ the width, on images of 64×64 pixels, one at a time. The edges are Canny's.
     jdl train pix2pix_digit_scenes
     jdl train pix2pix_digit_scenes --adversarial-weight 0    # the distance alone: blurred
 
-Not measured here yet.
+Seed 0, on two cores. Result: not yet measured here.
 """
 
 import dataclasses

@@ -92,7 +92,7 @@ def test_against_torch():
         (("lenet5", "fly"), {}, "unknown mode 'fly'; it is infer or train"),
         (("lenet5", "infer", "caffe"), {}, "it is one of torch, keras, flax"),
         (("lenet5",), {}, "lenet5 has no reference network to compare with"),
-        (("gpt2",), {"batch": 1}, "no network of torchvision or timm"),
+        (("gpt2",), {"batch": 1}, "no network of torchvision, timm or diffusers"),
         (("lenet5", "infer", "flax"), {"batch": 0}, "1 or more"),
         (("lenet5", "infer", "flax"), {"dtype": "int8"}, "unknown dtype 'int8'"),
         (("gpt2", "infer", "flax"), {"size": 3}, "takes no images"),

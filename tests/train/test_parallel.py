@@ -1,6 +1,7 @@
 """One device ≡ eight devices ≡ pmap ≡ sharded parameters: on the same batches, the same curve."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ import tiny
 from jdl import create_model
 from jdl.data import InMemoryLoader
 from jdl.diffusion.processes import Discrete
+from jdl.diffusion.samplers import ddim
 from jdl.errors import UserError
 from jdl.tasks.adversarial import Adversarial, normal_prior
 from jdl.tasks.diffusion import Diffusion
@@ -80,6 +82,7 @@ def make_diffusion():
         optimizer=optax.sgd(0.02),
         process=Discrete(np.linspace(0.99, 0.01, 10, dtype=np.float32)),
         image_shape=(8, 8, 1),
+        sampler=partial(ddim, steps=2),
         judge=judge,
         augment=tiny.tint,
     )
