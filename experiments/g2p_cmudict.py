@@ -12,12 +12,12 @@ and 5.23 % by a Transformer (Yolchuyeva et al., 2019, https://arxiv.org/abs/2004
     jdl predict g2p_cmudict knight xylophone
     jdl train g2p_cmudict --sweep     # all architectures, for four epochs each
 
-Seed 0, two cores of an AMD EPYC (AVX2): 29 min 10 s from launch to the last figure. Result of the
-bidirectional LSTM with attention on the 6,246 words of the test split, with a beam of 5: a word
-error rate (`sequence_error`) of 24.90 %, a phoneme error rate (`token_error`) of 5.83 %; with
-greedy search 25.26 % and 5.92 %. In the last fifth of the training, in which the rate falls, the
-validation words gain a point, from 25.6 % to 24.6 % wrong, though the loss on them rises from 0.225
-to 0.235. The other architectures have not been trained to the end here.
+Seed 0, two cores of an AMD EPYC (AVX2), with little other work: 29 min 10 s from launch to the last
+figure. Result of the bidirectional LSTM with attention on the 6,246 words of the test split, with a
+beam of 5: a word error rate (`sequence_error`) of 24.90 %, a phoneme error rate (`token_error`) of
+5.83 %; with greedy search 25.26 % and 5.92 %. In the last fifth of the training, in which the rate
+falls, the validation words gain a point, from 25.6 % to 24.6 % wrong, though the loss on them rises
+from 0.225 to 0.235. The other architectures have not been trained to the end here.
 """
 
 import dataclasses

@@ -59,6 +59,36 @@ def check_smallest(
         )
 
 
+def check_shape(
+    images: Float[Array, "batch height width channels"],
+    image_shape: tuple[int, int, int],
+    network: str,
+) -> None:
+    """Refuses images of another shape than a network was built for.
+
+    Args:
+        images: NHWC.
+        image_shape: height, width and channels.
+        network: as the error calls it.
+
+    Raises:
+        UserError: with both shapes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> check_shape(jnp.zeros((1, 8, 8, 1)), (28, 28, 1), "this VAE")
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: this VAE takes images of shape (28, 28, 1), not (8, 8, 1); \
+set image_shape
+    """
+    if images.shape[1:] != image_shape:
+        raise UserError(
+            f"{network} takes images of shape {image_shape}, not {images.shape[1:]}; "
+            "set image_shape"
+        )
+
+
 def check_latents(latents: Float[Array, "batch latent"], latent_size: int) -> None:
     """Refuses codes of another size than a decoder was built for.
 

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from jdl.data.augment import Augmentation, augment_batch
-from jdl.errors import UserError
+from jdl.layers.images import check_latents
 from jdl.ops.adversarial import GeneratorLoss, discriminator_loss, generator_loss
 from jdl.ops.interpolation import spherical_path
 from jdl.ops.random import per_example_keys, piece_key
@@ -273,8 +273,7 @@ class Adversarial(Game):
             UserError: the codes are not of the prior's size.
         """
         (size,) = jax.eval_shape(self.prior, jax.random.key(0)).shape
-        if latents.shape[-1] != size:
-            raise UserError(f"latent codes here have {size} numbers, not {latents.shape[-1]}")
+        check_latents(latents, size)
         variables = state.generator.replace(params=state.average).variables
         # The same noise for all, if any: what differs are the codes.
         drawn = self.generator.apply(variables, latents, *labels, rngs={"noise": jax.random.key(0)})

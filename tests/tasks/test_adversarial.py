@@ -92,7 +92,7 @@ def test_classes_reach_both_networks_and_the_measure_of_obedience():
 def test_a_code_of_another_size_is_refused():
     task = game()
     state = task.init(jax.random.key(0), {"image": IMAGES, **ROWS})
-    with pytest.raises(UserError, match="have 3 numbers, not 5"):
+    with pytest.raises(UserError, match="codes of 3 numbers, not 5"):
         task.decode(state, jnp.zeros((2, 5)))
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jdl.errors import UserError
 from jdl.layers.convolution import Conv, ConvTranspose
-from jdl.layers.images import check_latents
+from jdl.layers.images import check_latents, check_shape
 from jdl.models.registry import image, register_model
 
 Images = Float[Array, "batch height width channels"]
@@ -79,7 +79,7 @@ class Autoencoder(nn.Module):
         Raises:
             UserError: the images do not have `image_shape`.
         """
-        check_shape(images, self.image_shape)
+        check_shape(images, self.image_shape, "this autoencoder")
         x = images.reshape(len(images), -1)
         for layer in self.encoder[:-1]:
             x = self.activation(layer(x))
@@ -166,7 +166,7 @@ class ConvAutoencoder(nn.Module):
         Raises:
             UserError: the images do not have `image_shape`.
         """
-        check_shape(images, self.image_shape)
+        check_shape(images, self.image_shape, "this autoencoder")
         x = nn.relu(self.encoder_conv2(nn.relu(self.encoder_conv1(images))))
         return self.encoder_dense(x.reshape(len(x), -1)).astype(jnp.float32)
 
@@ -201,30 +201,6 @@ class ConvAutoencoder(nn.Module):
         codes = self.encode(images)
         self.sow("intermediates", "code", codes)
         return self.decode(codes), codes
-
-
-def check_shape(images: Images, image_shape: tuple[int, int, int]) -> None:
-    """Refuses images of another shape than an autoencoder was built for.
-
-    Args:
-        images: NHWC.
-        image_shape: height, width and channels.
-
-    Raises:
-        UserError: with both shapes.
-
-    Example:
-        >>> check_shape(jnp.zeros((1, 8, 8, 1)), (28, 28, 1))
-        Traceback (most recent call last):
-        ...
-        jdl.errors.UserError: this autoencoder takes images of shape (28, 28, 1), not (8, 8, 1); \
-set image_shape
-    """
-    if images.shape[1:] != image_shape:
-        raise UserError(
-            f"this autoencoder takes images of shape {image_shape}, not {images.shape[1:]}; "
-            "set image_shape"
-        )
 
 
 PAPER = "Hinton and Salakhutdinov, 2006, https://doi.org/10.1126/science.1127647"

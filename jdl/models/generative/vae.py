@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jdl.errors import UserError
 from jdl.layers.convolution import Conv, ConvTranspose
-from jdl.layers.images import check_latents
+from jdl.layers.images import check_latents, check_shape
 from jdl.models.registry import image, random_key, register_model
 
 
@@ -79,11 +79,7 @@ class VAE(nn.Module):
         Raises:
             UserError: the images do not have `image_shape`.
         """
-        if images.shape[1:] != self.image_shape:
-            raise UserError(
-                f"this VAE takes images of shape {self.image_shape}, not {images.shape[1:]}; "
-                "set image_shape"
-            )
+        check_shape(images, self.image_shape, "this VAE")
         x = nn.relu(self.encoder_conv1(images))
         x = nn.relu(self.encoder_conv2(x))
         x = nn.relu(self.encoder_dense(x.reshape(x.shape[0], -1)))

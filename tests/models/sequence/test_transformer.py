@@ -100,16 +100,21 @@ def test_every_target_position_sees_the_whole_source_and_no_padding():
 
 
 def test_padding_changes_nothing():
+    """In double precision: with longer rows the same terms are summed in another order."""
     model, variables, source, length, inputs = tiny()
-    apply = jax.jit(model.apply)
-    expected = apply(variables, source, length, inputs)
-    longer = jnp.concatenate([source, jnp.full((3, 4), 7)], axis=1)
-    np.testing.assert_allclose(apply(variables, longer, length, inputs), expected, atol=1e-6)
-    padded = jnp.concatenate([inputs, jnp.full((3, 3), 7)], axis=1)
-    found = apply(variables, source, length, padded)[:, :6]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    alone = apply(variables, source[2:, :1], length[2:], inputs[2:])
-    np.testing.assert_allclose(alone, expected[2:], atol=1e-6)
+    with jax.enable_x64():
+        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), variables)
+        apply = jax.jit(model.apply)
+        expected = apply(variables, source, length, inputs)
+        assert expected.dtype == jnp.float64
+        longer = jnp.concatenate([source, jnp.full((3, 4), 7)], axis=1)
+        found = apply(variables, longer, length, inputs)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        padded = jnp.concatenate([inputs, jnp.full((3, 3), 7)], axis=1)
+        found = apply(variables, source, length, padded)[:, :6]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        alone = apply(variables, source[2:, :1], length[2:], inputs[2:])
+        np.testing.assert_allclose(alone, expected[2:], rtol=0, atol=1e-12)
 
 
 def test_one_matrix_is_tied_three_ways():
