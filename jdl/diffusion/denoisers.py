@@ -86,7 +86,7 @@ def score_of(denoise: Denoiser, process: Process) -> Denoiser:
     return score
 
 
-def guided(conditional: Denoiser, other: Denoiser, weight: float) -> Denoiser:
+def guided(conditional: Denoiser, other: Denoiser, weight: float | Array) -> Denoiser:
     """Goes further the way that leads from one denoiser to a better one.
 
         x̂₀ = x̂₀ᶜ + w (x̂₀ᶜ − x̂₀ᵒ)                                                    (1)
@@ -100,7 +100,7 @@ def guided(conditional: Denoiser, other: Denoiser, weight: float) -> Denoiser:
     Args:
         conditional: what to believe.
         other: what to lead away from.
-        weight: w; 0 for no guidance, and no second pass.
+        weight: w; the number 0 for no guidance, and no second pass.
 
     Returns:
         The denoiser (1).
@@ -110,7 +110,7 @@ def guided(conditional: Denoiser, other: Denoiser, weight: float) -> Denoiser:
         >>> guided(better, worse, 3.0)(jnp.zeros(1), jnp.zeros(1)).tolist()
         [2.5]
     """
-    if weight == 0:
+    if isinstance(weight, int | float) and weight == 0:
         return conditional
 
     def denoise(noisy, t):

@@ -220,12 +220,15 @@ class Diffusion:
         real = to_float(batch["image"])
         return metrics | judge_samples(self.judge, images, real, batch["mask"])
 
-    def denoiser(self, state: DiffusionState, *told: Array) -> Denoiser:
+    def denoiser(
+        self, state: DiffusionState, *told: Array, guidance: float | Array | None = None
+    ) -> Denoiser:
         """Makes the guided denoiser, (4) or (5), of the averaged network.
 
         Args:
             state: of this task.
             told: the conditions, one for each image, if the model takes any.
+            guidance: w; the task's own when None.
 
         Returns:
             (xₜ, t) → x̂₀.
@@ -235,16 +238,22 @@ class Diffusion:
             network = partial(self.model.apply, {"params": params})
             return denoiser(lambda x, t: network(x, t, *told), self.process, self.prediction)
 
+        guidance = self.guidance if guidance is None else guidance
         best = of(state.average, *told)
         if self.conditioning is not None:
-            return guided(
-                best, of(state.average, self.conditioning.nothing(told[0])), self.guidance
-            )
-        return guided(best, of(state.early), self.guidance) if self.early_step else best
+            return guided(best, of(state.average, self.conditioning.nothing(told[0])), guidance)
+        return guided(best, of(state.early), guidance) if self.early_step else best
 
     @partial(jax.jit, static_argnums=0)
-    def _sample(self, state: DiffusionState, start: Array, keys: Key[Array, " batch"], *told):
-        denoise = bounded(self.denoiser(state, *told))
+    def _sample(
+        self,
+        state: DiffusionState,
+        start: Array,
+        keys: Key[Array, " batch"],
+        *told: Array,
+        guidance: Array | None = None,
+    ) -> tuple[Array, Array]:
+        denoise = bounded(self.denoiser(state, *told, guidance=guidance))
         images, guesses = self.sampler(denoise, self.process, start, keys)
         return (images + 1) / 2, (guesses + 1) / 2
 
@@ -326,7 +335,7 @@ class Diffusion:
 
         weights = (0.0, 1.0, 2.0, 4.0, 8.0)
         columns = [
-            dataclasses.replace(self, guidance=w)._sample(state, start, keys, conditions)[0]
+            self._sample(state, start, keys, conditions, guidance=jnp.float32(w))[0]
             for w in weights
         ]
         images = np.stack([np.asarray(column) for column in columns], 1)

@@ -1,6 +1,7 @@
 """Figures that several tasks draw: grids of images and matrices of confusions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,23 +10,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
-def show_image(axes: Axes, image: np.ndarray, signed: bool = False) -> None:
+def show_image(axes: Axes, image: np.ndarray, signed: bool = False, **where: Any) -> None:
     """Shows one image without axes: grey, colour, or signed values around a white zero.
 
     Args:
-        axes: where.
+        axes: to draw on.
         image: [height, width, channels] in [0, 1], or signed.
         signed: red for positive, blue for negative.
+        where: `extent` and `aspect`, as matplotlib has them.
     """
     axes.axis("off")
     if signed:
         limit = max(float(np.abs(image).max()), 1e-9)
-        grey = image.mean(-1)
-        axes.imshow(grey, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        colours: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        axes.imshow(image.mean(-1), interpolation="nearest", **colours, **where)
     elif image.shape[-1] == 1:
-        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        colours = {"cmap": "gray", "vmin": 0, "vmax": 1}
+        axes.imshow(image[..., 0], interpolation="nearest", **colours, **where)
     else:
-        axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
+        axes.imshow(np.clip(image, 0, 1), interpolation="nearest", **where)
 
 
 def image_grid(
@@ -48,31 +51,32 @@ def image_grid(
         The figure.
 
     Example:
-        >>> len(image_grid(np.zeros((6, 4, 4, 1), np.float32), columns=3).axes)
+        >>> figure = image_grid(np.zeros((6, 4, 4, 1), np.float32), columns=3)
+        >>> len(figure.axes[0].images)
         6
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    # All cells are alike, so that they can be placed without a layout engine, which would take
-    # seconds for a hundred of them. Inches:
-    width = 1.15 if titles else 0.8
-    height = width * images.shape[1] / images.shape[2]
+    # In inches, on axes as large as the figure: a hundred axes, one for each image, take seconds.
+    cell = 1.15 if titles else 0.8
+    height = cell * images.shape[1] / images.shape[2]
     pitch = height + (0.2 if titles else 0)
-    total = np.array([columns * width, rows * pitch + (0.35 if title else 0)])
-    total[0] = max(total[0], 0.08 * len(title))  # a title may be wider than its images
-    left = (total[0] - columns * width) / 2
-    figure = Figure(figsize=(total[0], total[1]))
-    if title:
-        figure.text(0.5, 1 - 0.18 / total[1], title, fontsize=10, ha="center", va="center")
+    # A title may be wider than its images.
+    width = max(columns * cell, 0.08 * len(title))
+    total = rows * pitch + (0.35 if title else 0)
+    figure = Figure(figsize=(width, total))
+    axes = figure.add_axes((0, 0, 1, 1))
     for i, image in enumerate(images):
         row, column = divmod(i, columns)
-        corner = np.array(
-            [left + (column + 0.04) * width, (rows - 1 - row) * pitch + 0.04 * height]
-        )
-        axes = figure.add_axes((*corner / total, *np.array([0.92 * width, 0.92 * height]) / total))
-        show_image(axes, image, signed)
+        x = (width - columns * cell) / 2 + column * cell
+        y = (rows - 1 - row) * pitch
+        extent = (x + 0.04 * cell, x + 0.96 * cell, y + 0.04 * height, y + 0.96 * height)
+        show_image(axes, image, signed, extent=extent, aspect="auto")
         if titles:
-            axes.set_title(titles[i], fontsize=7, pad=2)
+            axes.text(x + cell / 2, y + height, titles[i], fontsize=7, ha="center", va="bottom")
+    if title:
+        axes.text(width / 2, total - 0.18, title, fontsize=10, ha="center", va="center")
+    axes.set(xlim=(0, width), ylim=(0, total))
     return figure
 
 

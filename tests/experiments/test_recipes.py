@@ -50,7 +50,7 @@ FEWER = {
     "zfnet_imagenet": {"hidden": 64},
     "resnet_imagenet": {"stage_sizes": (1, 1, 1, 1)},
     "densenet_imagenet": {"block_sizes": (2, 2, 2, 2)},
-    "efficientnet_imagenet": {"depth": 0.25},
+    "efficientnet_imagenet": {"width": 0.25, "depth": 0.25},
     "vit_imagenet": {"num_layers": 2},
     "swin_imagenet": {"stage_sizes": (2, 1, 1, 1)},
 }
