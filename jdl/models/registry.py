@@ -202,7 +202,8 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
         A Linen module, with `init` and `apply`.
 
     Raises:
-        UserError: no such model, or the model has no such field; with the nearest names.
+        UserError: no such model, or the model has no such field, with the nearest names; a rate of
+            dropout that is none.
 
     Example:
         >>> create_model("lenet5", num_classes=3).num_classes
@@ -218,6 +219,8 @@ pooling, activation
         if option not in entry.info.overrides:
             options = nearest(option, entry.info.overrides, count=len(entry.info.overrides))
             raise UserError(f"{name} has no option {option!r}; it has {', '.join(options)}")
+        if "dropout" in option and not 0 <= (rate := overrides[option]) < 1:
+            raise UserError(f"{option} is a share to leave out, from 0 to below 1, not {rate}")
     return entry.variant(**overrides)
 
 

@@ -161,6 +161,12 @@ def test_unknown_override_names_the_nearest_first():
         jdl.create_model("unet", feature=(1, 2))
 
 
+@pytest.mark.parametrize("rate", [2, -0.1, 1.0])
+def test_a_rate_of_dropout_is_a_share(rate):
+    with pytest.raises(UserError, match=f"dropout_rate is a share .* not {rate}"):
+        jdl.create_model("vgg11", dropout_rate=rate)
+
+
 def test_overrides_reach_the_module():
     model = jdl.create_model("gpt1", num_layers=2)
     assert (model.num_layers, model.vocabulary_size, model.post_norm) == (2, 40_478, True)
