@@ -13,6 +13,7 @@ os.environ["XLA_FLAGS"] = (
 ).strip()
 
 import jax
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -27,3 +28,10 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 # The first example of a property compiles.
 settings.register_profile("jdl", deadline=None, max_examples=40)
 settings.load_profile("jdl")
+
+
+@pytest.fixture(autouse=True)
+def freed_memory_is_given_back(monkeypatch):
+    """What a training keeps for its next step would add up over a thousand tests."""
+    for module in ("jdl.launch", "jdl.commands"):
+        monkeypatch.setattr(f"{module}.keep_freed_memory", lambda: None)
