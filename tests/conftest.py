@@ -35,3 +35,13 @@ def freed_memory_is_given_back(monkeypatch):
     """What a training keeps for its next step would add up over a thousand tests."""
     for module in ("jdl.launch", "jdl.commands"):
         monkeypatch.setattr(f"{module}.keep_freed_memory", lambda: None)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where several processes share the tests, files of minutes come first, notebooks before all.
+
+    Otherwise one process would go on with them alone, when the others have ended.
+    """
+    if hasattr(config, "workerinput"):
+        longest = ("tests/notebooks/", "tests/experiments/", "tests/weights/", "tests/train/")
+        items.sort(key=lambda item: [not item.nodeid.startswith(part) for part in longest])
