@@ -30,6 +30,22 @@ settings.register_profile("jdl", deadline=None, max_examples=40)
 settings.load_profile("jdl")
 
 
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused, and gives the sentence."""
+    from jdl.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(list(map(str, arguments)))
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def freed_memory_is_given_back(monkeypatch):
     """What a training keeps for its next step would add up over a thousand tests."""

@@ -23,16 +23,6 @@ TINY = Path(__file__).parent / "train" / "tiny.py"
 PHOTOGRAPH = Path(__file__).parents[1] / "notebooks" / "overview.png"
 
 
-def refused(capsys, *arguments):
-    """Runs a command that must be refused, and returns the sentence."""
-    with pytest.raises(SystemExit) as caught:
-        main(list(map(str, arguments)))
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    return error
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with one trained run, runs/tiny/1."""
@@ -130,8 +120,8 @@ def test_summary_prints_totals(capsys):
         (["predict", "tiny/1", PHOTOGRAPH, "--top", "0"], "--top must be at least 1, not 0"),
     ],
 )  # fmt: skip
-def test_what_the_user_can_mend_is_one_sentence_and_status_2(arguments, sentence, capsys, inside):
-    assert sentence in refused(capsys, *arguments)
+def test_what_the_user_can_mend_is_one_sentence_and_status_2(arguments, sentence, refused, inside):
+    assert sentence in refused(*arguments)
 
 
 @pytest.mark.parametrize("flags", [["--lerning-rate", "0.1"], ["--learning-rate", "fast"]])
@@ -183,7 +173,7 @@ def build(config):
 
 
 @pytest.mark.slow
-def test_a_diffusion_model_is_told_what_to_draw(tmp_path, monkeypatch, capsys):
+def test_a_diffusion_model_is_told_what_to_draw(tmp_path, monkeypatch, capsys, refused):
     monkeypatch.chdir(tmp_path)
     Path("pets.py").write_text(DIFFUSION)
     main(["train", "pets.py", "--devices", "1"])
@@ -192,22 +182,22 @@ def test_a_diffusion_model_is_told_what_to_draw(tmp_path, monkeypatch, capsys):
     flags = ["--condition", "dog", "--guidance", "2", "--count", "3", "--output", "dogs.png"]
     main(["sample", "pets", *flags])
     assert "3 samples in dogs.png" in capsys.readouterr().out
-    assert "unknown class 'bird'" in refused(capsys, "sample", "pets", "--condition", "bird")
+    assert "unknown class 'bird'" in refused("sample", "pets", "--condition", "bird")
     main(["train", "pets.py", "--no-told", "--devices", "1"])
-    error = refused(capsys, "sample", "pets", "--condition", "dog")
+    error = refused("sample", "pets", "--condition", "dog")
     assert "--condition: runs/pets/2 is told nothing of what to draw" in error
-    error = refused(capsys, "sample", "pets", "--guidance", "2")
+    error = refused("sample", "pets", "--guidance", "2")
     assert "guidance of 2 needs a model with conditions" in error
 
 
-def test_without_any_run_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+def test_without_any_run_it_says_how_to_make_one(tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
-    assert "`jdl train` makes one" in refused(capsys, "evaluate", "nothing")
+    assert "`jdl train` makes one" in refused("evaluate", "nothing")
 
 
-def test_an_unwritable_folder_is_refused(tmp_path, capsys):
+def test_an_unwritable_folder_is_refused(tmp_path, refused):
     (tmp_path / "file").touch()
-    error = refused(capsys, "train", TINY, "--runs", tmp_path / "file")
+    error = refused("train", TINY, "--runs", tmp_path / "file")
     assert "cannot be written" in error
 
 
@@ -243,7 +233,7 @@ def test_compare_writes_what_runs_reached_and_cost(inside, capsys):
 GENERATOR = Path(__file__).parent / "train" / "tiny_generator.py"
 
 
-def test_compare_puts_samples_side_by_side(inside, capsys):
+def test_compare_puts_samples_side_by_side(inside, capsys, refused):
     main(["train", str(GENERATOR), "--devices", "1"])
     capsys.readouterr()
     judged = ["--classifier", "tiny", "--layer", "pooled"]
@@ -256,20 +246,20 @@ def test_compare_puts_samples_side_by_side(inside, capsys):
     assert cells[0] == "tiny_generator/1"
     assert float(cells[1]) == pytest.approx(measured["test"]["bits_per_dimension"], rel=1e-3)
     assert 0 < float(cells[4]) < np.inf
-    error = refused(capsys, "compare", "tiny_generator", "--samples", 1, *judged)
+    error = refused("compare", "tiny_generator", "--samples", 1, *judged)
     assert "at least 2" in error
-    error = refused(capsys, "compare", "tiny", "--samples", 40, *judged)
+    error = refused("compare", "tiny", "--samples", 40, *judged)
     assert "runs/tiny/1 draws no images" in error
-    error = refused(capsys, "compare", "tiny", "--samples", 40, *judged[:3], "f7")
+    error = refused("compare", "tiny", "--samples", 40, *judged[:3], "f7")
     assert "no activation 'f7'" in error
     weights = ("--inception", "nowhere.pth")
-    error = refused(capsys, "compare", "tiny_generator", "--samples", 40, *judged, *weights)
+    error = refused("compare", "tiny_generator", "--samples", 40, *judged, *weights)
     assert "nowhere.pth" in error
-    error = refused(capsys, "compare", "tiny", "--samples", 40, "--classifier", "tiny_generator")
+    error = refused("compare", "tiny", "--samples", 40, "--classifier", "tiny_generator")
     assert "of no classifier" in error
 
 
-def test_a_sweep_trains_every_configuration(tmp_path, monkeypatch, capsys):
+def test_a_sweep_trains_every_configuration(tmp_path, monkeypatch, capsys, refused):
     monkeypatch.chdir(tmp_path)
     main(["train", str(TINY), "--sweep", "--steps", "2"])
     configs = [read_config(run)["config"] for run in find_runs("tiny")]
@@ -277,10 +267,10 @@ def test_a_sweep_trains_every_configuration(tmp_path, monkeypatch, capsys):
     main(["compare", "tiny"])
     out = capsys.readouterr().out
     assert "jdl train tiny --steps 2 --learning-rate 0.01" in out
-    assert "leave --name" in refused(capsys, "train", TINY, "--sweep", "--name", "mine")
+    assert "leave --name" in refused("train", TINY, "--sweep", "--name", "mine")
     bare = tmp_path / "bare.py"
     bare.write_text(Path(TINY).read_text().replace("sweep =", "others ="))
-    assert "bare has no sweep" in refused(capsys, "train", bare, "--sweep")
+    assert "bare has no sweep" in refused("train", bare, "--sweep")
 
 
 def test_predict_reads_images(inside, capsys):
@@ -294,18 +284,18 @@ def test_predict_reads_images(inside, capsys):
     assert Image.open(written.strip()).width > 600
 
 
-def test_an_image_of_another_size_or_colour_needs_convert(inside, capsys):
+def test_an_image_of_another_size_or_colour_needs_convert(inside, capsys, refused):
     Image.fromarray(np.zeros((9, 8, 3), np.uint8)).save("colour.png")
-    error = refused(capsys, "predict", "tiny/1", "colour.png")
+    error = refused("predict", "tiny/1", "colour.png")
     assert "colour.png is 9×8×3" in error
     assert "takes 8×8×1" in error
     main(["predict", "tiny/1", "colour.png", "--convert"])
     assert capsys.readouterr().out.startswith("colour.png: ")
 
 
-def test_a_file_that_is_no_experiment_is_refused(tmp_path, capsys):
+def test_a_file_that_is_no_experiment_is_refused(tmp_path, refused):
     (tmp_path / "empty.py").touch()
-    assert "needs a dataclass Config and build" in refused(capsys, "train", tmp_path / "empty.py")
+    assert "needs a dataclass Config and build" in refused("train", tmp_path / "empty.py")
 
 
 def test_names_complete_in_the_shell(tmp_path):

