@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jdl.errors import UserError
+from jdl.layers.initializers import orthogonal
 from jdl.ops import cudnn
 from jdl.ops.dense import dot_general
 from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
@@ -20,7 +21,6 @@ from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 input_init = nn.initializers.variance_scaling(
     1.0, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
 )
-orthogonal_init = nn.initializers.orthogonal()
 
 Sequences = Float[Array, "batch time features"]
 Lengths = Int[Array, " sequences"]
@@ -38,7 +38,7 @@ def recurrent_init(key, shape, dtype=jnp.float32) -> Array:
     """
     rows, columns = shape
     keys = jax.random.split(key, rows // columns)
-    return jax.vmap(lambda k: orthogonal_init(k, (columns, columns), dtype))(keys).reshape(shape)
+    return jax.vmap(lambda k: orthogonal(k, (columns, columns), dtype))(keys).reshape(shape)
 
 
 def forget_one_init(key, shape, dtype=jnp.float32) -> Array:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from jdl.layers.recurrent import GRU, orthogonal_init
+from jdl.layers.initializers import orthogonal
+from jdl.layers.recurrent import GRU
 from jdl.models.registry import lengths, register_model, tokens
 from jdl.ops.attention import additive_weights
 
@@ -54,7 +55,7 @@ class Step(nn.Module):
         size = self.hidden_size
 
         def dense(features: int, name: str) -> nn.Dense:
-            init = orthogonal_init if features == size else nn.initializers.lecun_normal()
+            init = orthogonal if features == size else nn.initializers.lecun_normal()
             return nn.Dense(features, use_bias=False, dtype=self.dtype, name=name, kernel_init=init)
 
         direction = self.param("align", nn.initializers.normal(size**-0.5), (size,))
