@@ -259,7 +259,6 @@ def _torch_step(network: Any, images: Any, mode: str, dtype: str) -> Step:
 
     network = network.to(getattr(torch, dtype))
     x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(getattr(torch, dtype))
-    labels = torch.zeros(len(images), dtype=torch.int64)
     descent = torch.optim.SGD(network.parameters(), LEARNING_RATE)
 
     def infer() -> None:
@@ -268,7 +267,9 @@ def _torch_step(network: Any, images: Any, mode: str, dtype: str) -> Step:
 
     def train() -> None:
         descent.zero_grad()
-        torch.nn.functional.cross_entropy(network(x).float(), labels).backward()
+        logits = network(x).float()
+        labels = torch.zeros_like(logits[:, 0], dtype=torch.int64)
+        torch.nn.functional.cross_entropy(logits, labels).backward()
         descent.step()
 
     network.train(mode == "train")

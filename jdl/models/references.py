@@ -28,8 +28,12 @@ def torch_network(reference: str) -> Any:
         return diffusers_unet(*_UNETS[theirs])
     if library == "timm":
         return module.create_model(theirs, pretrained=False).eval()
-    options = _INCEPTION if theirs in ("googlenet", "inception_v3") else {}
-    return module.models.get_model(theirs, weights=None, **options).eval()
+    options = _OPTIONS.get(theirs, {})
+    network = module.models.get_model(theirs, weights=None, **options).eval()
+    if theirs.startswith("fcn_"):
+        # Their logits come in a dictionary, where those of an auxiliary head would stand beside.
+        network.register_forward_hook(lambda network, images, answers: answers["out"])
+    return network
 
 
 def diffusers_unet(channels: Sequence[int], attention: int) -> Any:
@@ -89,6 +93,14 @@ _UNETS = {
 }
 # Their truncated normals are drawn by SciPy, one by one: minutes.
 _INCEPTION = {"init_weights": False, "aux_logits": False}
+# Otherwise the ResNet within is downloaded.
+_FCN = {"weights_backbone": None}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "googlenet": _INCEPTION,
+    "inception_v3": _INCEPTION,
+    "fcn_resnet50": _FCN,
+    "fcn_resnet101": _FCN,
+}
 _declared: list = []
 
 

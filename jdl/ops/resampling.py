@@ -1,4 +1,4 @@
-"""Doubling and halving images without aliasing: by a small binomial filter, a tap at a time."""
+"""Resampling images by small fixed filters, a tap at a time."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -55,6 +55,35 @@ def downsample_binomial(images: Images) -> Float[Array, "batch low narrow channe
     https://arxiv.org/abs/1904.11486.
     """
     return smooth_binomial(images, (1, 1))[:, ::2, ::2]
+
+
+def upsample_bilinear(images: Images, factor: int) -> Float[Array, "batch tall wide channels"]:
+    """Enlarges by a transposed convolution with a fixed kernel, each channel by itself.
+
+        y[s·i + u] = t x[i] + (1 − t) x[i − 1],  t = (u + ½)/s,  0 ≤ u < s          (1)
+
+    along height and width, with zeros around the image: the kernel is a triangle of 2s taps.
+
+    Args:
+        images: x, n pixels along an axis.
+        factor: s.
+
+    Returns:
+        y, of s·(n + 1) pixels.
+
+    Example:
+        >>> upsample_bilinear(jnp.ones((1, 2, 2, 1)), 2)[0, 2, :, 0].tolist()
+        [0.25, 0.75, 1.0, 1.0, 0.75, 0.25]
+
+    Source: Long et al., 2015, https://arxiv.org/abs/1411.4038, section 3.3.
+    """
+    t = ((jnp.arange(factor) + 0.5) / factor).astype(images.dtype).reshape(1, 1, -1, 1, 1)
+    for axis in (1, 2):
+        x = jnp.moveaxis(images, axis, 1)
+        here, before = _pad(x, 0, 1)[:, :, None], _pad(x, 1, 0)[:, :, None]
+        y = t * here + (1 - t) * before
+        images = jnp.moveaxis(y.reshape(len(x), -1, *x.shape[2:]), 1, axis)
+    return images
 
 
 def smooth_binomial(

@@ -14,12 +14,13 @@ import numpy as np
 Dialect = Sequence[tuple[str, str]]
 
 # Counters and constants that torch stores and that no computation here needs; and heads that are
-# there for training only: the auxiliary ones of the Inception networks, and those of BERT's
-# pretraining, one of which is another copy of the embeddings. GPT's causal mask goes by the name of
-# a bias, and its head is the embedding.
+# there for training only: the auxiliary ones of the Inception and the segmentation networks, and
+# those of BERT's pretraining, one of which is another copy of the embeddings. GPT's causal mask
+# goes by the name of a bias, and its head is the embedding. FCN's kernels that enlarge are fixed.
 IGNORED = re.compile(
     r"(^|\.)(num_batches_tracked|relative_position_index|attn_mask|position_ids)$"
-    r"|^(aux[12]|AuxLogits|cls)\.|^h\.\d+\.attn\.(masked_)?bias$|^lm_head\.weight$"
+    r"|^(aux[12]|AuxLogits|aux_classifier|cls)\.|^h\.\d+\.attn\.(masked_)?bias$"
+    r"|^lm_head\.weight$|^upscore\w*\.weight$"
 )
 
 PART = re.compile(r"(.+)\[(\d)\]")

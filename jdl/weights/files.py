@@ -88,7 +88,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # torch raises errors of many kinds here.
         raise UserError(f"{path} does not hold tensors only, or is damaged") from error
     # Training scripts wrap the tensors: {"state_dict": …, "epoch": …}.
-    for wrapper in ("state_dict", "model"):
+    for wrapper in ("state_dict", "model", "params"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):

@@ -40,6 +40,8 @@ PARAMETERS = {
     "dcgan_discriminator": 2_765_568,
     "dcgan_generator": 3_576_704,
     "ddpm_256": 113_673_219,
+    "deconvnet": 251_805_653,
+    "deepdeblur": 11_721_321,
     "ddpm_cifar10": 35_746_307,
     "ddpmpp": 61_804_419,
     "ncsnpp": 62_758_915,
@@ -50,6 +52,11 @@ PARAMETERS = {
     "densenet201": 20_013_928,
     "densenet264": 33_337_704,
     "densenet_bc_100_12": 769_162,
+    "fcn_resnet50": 32_957_013,
+    "fcn_resnet101": 51_949_141,
+    "fcn8s": 134_362_751,
+    "fcn16s": 134_357_354,
+    "fcn32s": 134_346_581,
     "googlenet": 6_624_904,
     "gpt1": 116_534_784,
     "gpt2": 124_439_808,
@@ -89,6 +96,16 @@ PARAMETERS = {
     "swin_l": 196_532_476,
     "swin_s": 49_606_258,
     "swin_t": 28_288_354,
+    "swinir_classical_x2": 11_752_487,
+    "swinir_classical_x3": 11_937_127,
+    "swinir_classical_x4": 11_900_199,
+    "swinir_classical_x8": 12_047_911,
+    "swinir_denoise_colour": 11_504_163,
+    "swinir_denoise_grey": 11_497_681,
+    "swinir_jpeg": 11_485_585,
+    "swinir_light_x2": 910_152,
+    "swinir_light_x3": 918_267,
+    "swinir_light_x4": 929_628,
     "signal_lstm": 67_713,
     "stylegan_discriminator": 23_087_249,
     "stylegan_generator": 26_219_627,
@@ -215,6 +232,8 @@ GIGA_MACS = {
     "efficientnet_b5": 10.266,
     "efficientnet_b6": 19.068,
     "efficientnet_b7": 37.746,
+    "fcn_resnet50": 152.717,
+    "fcn_resnet101": 232.738,
     "googlenet": 1.498,
     "inception_v3": 5.713,
     "mobilenet_v2": 0.301,
@@ -253,7 +272,13 @@ def test_torchvision_documents_every_network_of_its_own():
 @pytest.mark.parametrize("name", GIGA_MACS)
 def test_multiply_adds_are_torchvisions(name):
     shapes = [MEASURED_AT[name]] if name in MEASURED_AT else []
-    assert round(jdl.summary(name, *shapes).total_macs / 1e9, 3) == GIGA_MACS[name]
+    table = jdl.summary(name, *shapes)
+    macs = table.total_macs
+    if name.startswith("fcn_"):
+        # torchvision counts the auxiliary head as well, but not what enlarges the scores.
+        macs += 65 * 65 * (9 * 1024 * 256 + 256 * 21)
+        macs -= next(row.macs for row in table.rows if row.name == "FCNResNet")
+    assert round(macs / 1e9, 3) == GIGA_MACS[name]
 
 
 def test_multiply_adds_of_the_papers_own_forms():

@@ -3,9 +3,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from jdl.errors import UserError
-from jdl.ops.pooling import adaptive_avg_pool, avg_pool, global_pool, max_pool
+from jdl.ops.pooling import (
+    adaptive_avg_pool,
+    avg_pool,
+    global_pool,
+    max_pool,
+    max_pool_with_switches,
+    stochastic_pool,
+    sum_pool,
+    unpool,
+)
 
 CASES = [  # height, width, window, stride, padding
     (8, 6, 2, 2, 0),
@@ -120,6 +130,60 @@ def test_uncounted_padding_equals_reduce_window_forward_and_backward(case):
     np.testing.assert_allclose(found[1](gradient)[0], expected[1](gradient)[0], rtol=1e-5)
 
 
+UNPADDED = [case[:4] for case in CASES if not case[4]]
+
+
+@pytest.mark.parametrize("case", UNPADDED)
+def test_switches_are_torchs(case):
+    torch = pytest.importorskip("torch")
+    height, width, window, stride = case
+    images = images_with_ties(height, width)
+    theirs = torch.from_numpy(np.array(images).transpose(0, 3, 1, 2))
+    pooled = torch.nn.functional.max_pool2d(theirs, window, stride, return_indices=True)
+    found = jax.jit(max_pool_with_switches, static_argnums=(1, 2))(images, window, stride)
+    for ours, expected in zip(found, pooled, strict=True):
+        np.testing.assert_array_equal(ours, expected.numpy().transpose(0, 2, 3, 1))
+    expected = torch.nn.functional.max_unpool2d(
+        *pooled, window, stride, output_size=(height, width)
+    )
+    ours = jax.jit(unpool, static_argnums=(2, 3))(*found, height, width)
+    np.testing.assert_array_equal(ours, expected.numpy().transpose(0, 2, 3, 1))
+
+
+def test_switches_change_no_gradient():
+    images = images_with_ties(9, 7)
+    weigh = lambda y: (y * jnp.arange(float(y.size)).reshape(y.shape)).sum()
+    found = jax.grad(lambda x: weigh(max_pool_with_switches(x, 3, 2)[0]))(images)
+    np.testing.assert_array_equal(found, jax.grad(lambda x: weigh(max_pool(x, 3, 2)))(images))
+
+
+@pytest.mark.parametrize("case", UNPADDED)
+def test_unpooling_is_differentiable(case):
+    height, width, window, stride = case
+    images = jax.random.normal(jax.random.key(0), (2, height, width, 3))
+    maxima, switches = max_pool_with_switches(images, window, stride)
+    weights = jax.random.normal(jax.random.key(1), images.shape)
+    found = jax.grad(lambda y: (unpool(y, switches, height, width) * weights).sum())(maxima)
+    # What a value is put to weighs it; where several were put to one pixel, all but one are lost.
+    at_switches = jnp.take_along_axis(
+        weights.reshape(2, -1, 3), switches.reshape(2, -1, 3), axis=1
+    ).reshape(maxima.shape)
+    lost = found != at_switches
+    assert not found[lost].any()
+    assert lost.any() == (window > stride)
+    # Moving the values moves the image as the gradient says.
+    put = lambda y: unpool(jnp.asarray(y), switches, height, width)
+    check_grads(put, (maxima,), order=1, atol=0.01, rtol=0.01)
+
+
+def test_unpooling_undoes_pooling_where_the_maxima_were():
+    images = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
+    again = unpool(*max_pool_with_switches(images), 9, 8)
+    assert int((again != 0).sum()) == 2 * 4 * 4 * 3
+    np.testing.assert_array_equal(again[again != 0], images[again != 0])
+    np.testing.assert_array_equal(max_pool(jnp.where(again != 0, images, -9)), max_pool(images))
+
+
 def test_negative_images_keep_their_maximum_beside_the_padding():
     assert float(max_pool(-jnp.ones((1, 2, 2, 1)), 3, 1, 1).max()) == -1
 
@@ -152,3 +216,34 @@ def test_windows_that_do_not_fit_are_refused(pool):
 def test_an_unknown_global_pool_is_refused():
     with pytest.raises(UserError, match="one of avg, max and avgmax, not 'mean'"):
         global_pool(jnp.zeros((1, 2, 2, 1)), "mean")
+
+
+def test_sums_of_windows_that_overlap():
+    images = images_with_ties(7, 9)
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
+    np.testing.assert_allclose(
+        sum_pool(images, 3, 2), windows[:, ::2, ::2].sum((-2, -1)), rtol=1e-6
+    )
+
+
+def test_stochastic_pooling_draws_in_proportion():
+    window = jnp.array([[1.0, 0.0], [2.0, 5.0]]).reshape(1, 2, 2, 1)
+    draw = jax.vmap(lambda key: stochastic_pool(window, key=key)[0, 0, 0, 0])
+    drawn = np.asarray(draw(jax.random.split(jax.random.key(0), 20_000)))
+    shares = [np.mean(drawn == value) for value in (0, 1, 2, 5)]
+    np.testing.assert_allclose(shares, [0, 1 / 8, 2 / 8, 5 / 8], atol=0.015)
+    np.testing.assert_allclose(drawn.mean(), stochastic_pool(window).item(), rtol=0.02)
+
+
+def test_stochastic_pooling_gives_the_gradient_to_what_was_drawn():
+    images = jnp.abs(images_with_ties(4, 6)) + 0.5
+    pool = lambda x: stochastic_pool(x, key=jax.random.key(1))
+    pooled, pullback = jax.vjp(pool, images)
+    gradient = pullback(jnp.ones_like(pooled))[0]
+    np.testing.assert_array_equal(sum_pool(gradient), jnp.ones_like(pooled))
+    np.testing.assert_allclose(sum_pool(gradient * images), pooled, rtol=1e-6)
+
+
+def test_stochastic_pooling_of_zeros_is_zero():
+    assert not stochastic_pool(jnp.zeros((1, 4, 4, 1))).any()
+    assert not stochastic_pool(jnp.zeros((1, 4, 4, 1)), key=jax.random.key(0)).any()

@@ -91,7 +91,7 @@ def test_logits_are_the_references(name, undrawn):
         y = logits(name, variables, images)
         # Of what the two images' answers differ in, not of what all images' answers share.
         tolerance = 1e-4 * stored["apart"]
-        np.testing.assert_allclose(y[:, :16].ravel(), stored["first"], rtol=0, atol=tolerance)
+        np.testing.assert_allclose(reference.few(y), stored["first"], rtol=0, atol=tolerance)
         if theirs is not None:
             np.testing.assert_allclose(y, reference.answer(theirs, images), rtol=0, atol=tolerance)
 

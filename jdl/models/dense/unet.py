@@ -5,6 +5,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -38,6 +39,7 @@ class UNet(nn.Module):
         features: channels of each level.
         padding: "VALID" as in the paper, or "SAME" for logits of the image's size.
         dropout: rate.
+        head_init: initialiser of the last convolution; zeros where the answer is a correction.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -45,6 +47,7 @@ class UNet(nn.Module):
     features: Sequence[int] = (64, 128, 256, 512, 1024)
     padding: str = "VALID"
     dropout: float = 0.5
+    head_init: Initializer = he_init
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -92,7 +95,9 @@ class UNet(nn.Module):
             x = self._convolve_twice(x, self.features[level], f"up.{level}")
             self.sow("intermediates", f"up.{level}", x)
 
-        head = Conv(self.num_classes, (1, 1), kernel_init=he_init, dtype=self.dtype, name="head")
+        head = Conv(
+            self.num_classes, (1, 1), kernel_init=self.head_init, dtype=self.dtype, name="head"
+        )
         return head(x)
 
     def _convolve_twice(self, x: Array, features: int, name: str) -> Array:

@@ -23,6 +23,7 @@ class Block(nn.Module):
     Attributes:
         features: channels of the 3×3 convolutions.
         stride: of the block.
+        dilation: pixels between the taps of the 3×3 convolutions.
         bottleneck: 1×1, 3×3, 1×1 with four times the channels at the end; else 3×3, 3×3.
         stride_in_1x1: a bottleneck strides in its first convolution, else in its second.
         shortcut: where the shape changes: "projection" by a 1×1 convolution (option B of section
@@ -32,6 +33,7 @@ class Block(nn.Module):
 
     features: int
     stride: int
+    dilation: int
     bottleneck: bool
     stride_in_1x1: bool
     shortcut: str
@@ -43,18 +45,21 @@ class Block(nn.Module):
         conv = partial(Conv, use_bias=False, kernel_init=he_init, dtype=self.dtype)
         norm = partial(BatchNorm, train=train, dtype=self.dtype)
         strides = (self.stride, self.stride)
+        conv3x3 = partial(
+            conv, self.features, (3, 3), padding=self.dilation, kernel_dilation=self.dilation
+        )
         if self.bottleneck:
             first, second = (strides, (1, 1)) if self.stride_in_1x1 else ((1, 1), strides)
             y = conv(self.features, (1, 1), first, name="conv1")(x)
             y = nn.relu(norm(name="bn1")(y))
-            y = conv(self.features, (3, 3), second, padding=1, name="conv2")(y)
+            y = conv3x3(strides=second, name="conv2")(y)
             y = nn.relu(norm(name="bn2")(y))
             y = conv(4 * self.features, (1, 1), name="conv3")(y)
             y = norm(name="bn3")(y)
         else:
-            y = conv(self.features, (3, 3), strides, padding=1, name="conv1")(x)
+            y = conv3x3(strides=strides, name="conv1")(x)
             y = nn.relu(norm(name="bn1")(y))
-            y = conv(self.features, (3, 3), padding=1, name="conv2")(y)
+            y = conv3x3(name="conv2")(y)
             y = norm(name="bn2")(y)
         if self.shortcut == "none":
             return nn.relu(y)
@@ -80,7 +85,8 @@ class ResNet(nn.Module):
 
     Attributes:
         stage_sizes: blocks in each stage.
-        num_classes: number of logits.
+        num_classes: number of logits; None for the last stage's map instead, which networks for
+            other tasks are built on.
         in_channels: channels of the images.
         features: channels of the first stage.
         bottleneck: whether blocks are 1×1, 3×3, 1×1.
@@ -88,25 +94,28 @@ class ResNet(nn.Module):
             second, as torchvision's and everyone's weights since ("v1.5").
         shortcut: "projection", "padding" or "none", which gives the paper's plain networks.
         small_images: the stem for CIFAR.
+        dilated_stages: how many of the last stages keep the size, and double the distance between
+            the taps of their kernels instead (Yu and Koltun, 2016, https://arxiv.org/abs/1511.07122).
         global_pool: "avg", "max" or "avgmax", of all pixels at the end.
         dtype: of the computation; parameters stay float32.
     """
 
     stage_sizes: Sequence[int]
-    num_classes: int = 1000
+    num_classes: int | None = 1000
     in_channels: int = 3
     features: int = 64
     bottleneck: bool = False
     stride_in_1x1: bool = False
     shortcut: str = "projection"
     small_images: bool = False
+    dilated_stages: int = 0
     global_pool: str = "avg"
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
-    ) -> Float[Array, "batch num_classes"]:
+    ) -> Float[Array, "batch *answer"]:
         """Classifies images.
 
         Args:
@@ -114,7 +123,7 @@ class ResNet(nn.Module):
             train: normalise with the batch's statistics and update the running ones.
 
         Returns:
-            Logits.
+            Logits, [batch, num_classes]; without classes, a map [batch, rows, columns, channels].
 
         Raises:
             UserError: the images have another number of channels; or no such pooling.
@@ -129,18 +138,27 @@ class ResNet(nn.Module):
         if not self.small_images:
             x = max_pool(x, 3, stride=2, padding=1)
         self.sow("intermediates", "stem", x)
+        dilation = 1
         for stage, size in enumerate(self.stage_sizes):
+            stride = 2 if stage else 1
+            dilated = stage >= len(self.stage_sizes) - self.dilated_stages
             for i in range(size):
                 x = Block(
                     features=self.features * 2**stage,
-                    stride=2 if stage and i == 0 else 1,
+                    stride=1 if i or dilated else stride,
+                    dilation=dilation,
                     bottleneck=self.bottleneck,
                     stride_in_1x1=self.stride_in_1x1,
                     shortcut=self.shortcut,
                     dtype=self.dtype,
                     name=f"layer{stage + 1}.{i}",
                 )(x, train=train)
+                # Not before: what the first block reads has not been spread out yet.
+                if dilated and i == 0:
+                    dilation *= stride
             self.sow("intermediates", f"layer{stage + 1}", x)
+        if self.num_classes is None:
+            return x
         x = global_pool(x, self.global_pool)
         self.sow("intermediates", "pooled", x)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="fc")(x)

@@ -60,13 +60,15 @@ class WindowAttention(nn.Module):
     Attributes:
         num_heads: heads.
         window: height and width of a window; maps are padded with zeros to a multiple.
-        shift: pixels by which the map is moved; an axis with a single window stays.
+        shift: pixels by which the map is moved.
+        lone_window_stays: an axis with a single window is not moved.
         dtype: of the products; the softmax runs in float32.
     """
 
     num_heads: int
     window: int
     shift: int
+    lone_window_stays: bool = True
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -76,7 +78,8 @@ class WindowAttention(nn.Module):
         window = self.window
         x = jnp.pad(x, [(0, 0), (0, -height % window), (0, -width % window), (0, 0)])
         sizes = x.shape[1:3]
-        shifts = [self.shift if size > window else 0 for size in sizes]
+        stays = window if self.lone_window_stays else 0
+        shifts = [self.shift if size > stays else 0 for size in sizes]
         x = jnp.roll(x, [-shift for shift in shifts], (1, 2))
         x = rearrange(x, "b (r h) (c w) f -> b (r c) (h w) f", h=window, w=window)
 
@@ -141,7 +144,7 @@ class Block(nn.Module):
         # Stochastic depth: all that is added to an image, or nothing.
         drop = nn.Dropout(self.drop_rate, broadcast_dims=(1, 2, 3), deterministic=not train)
         attention = WindowAttention(
-            self.num_heads, self.window, self.shift, self.dtype, name="attn"
+            self.num_heads, self.window, self.shift, dtype=self.dtype, name="attn"
         )
         width = x.shape[-1]
         x = x + drop(attention(norm(name="norm1")(x)))
