@@ -74,6 +74,21 @@ def random_flip(key: Key[Array, ""], image: Image, *, probability: float = 0.5) 
     return dm_pix.random_flip_left_right(key, image, probability=probability)
 
 
+def random_symmetry(key: Key[Array, ""], image: Image) -> Image:
+    """Mirrors and turns a square image in one of eight ways, each as probable as the others.
+
+    Example:
+        >>> image = jnp.arange(4.0).reshape(2, 2, 1)
+        >>> keys = jax.random.split(jax.random.key(0), 99)
+        >>> len({tuple(random_symmetry(key, image).ravel().tolist()) for key in keys})
+        8
+    """
+    views = (jnp.flipud, jnp.fliplr, lambda image: image.swapaxes(0, 1))
+    for chosen, view in zip(jax.random.bernoulli(key, shape=(3,)), views):
+        image = jnp.where(chosen, view(image), image)
+    return image
+
+
 def random_crop(key: Key[Array, ""], image: Image, *, padding: int = 4) -> Image:
     """Pads with zeros on all sides and cuts a piece of the former size at a random place.
 

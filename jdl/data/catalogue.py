@@ -15,12 +15,15 @@ EMBEDDED = {
     "bible_en": "jdl.data.builders.bible_en:BibleEnglish",
     "bible_en_ja": "jdl.data.builders.bible_en_ja:BibleEnglishJapanese",
     "cmudict": "jdl.data.builders.cmudict:CMUDict",
+    "cracks": "jdl.data.builders.cracks:Cracks",
     "digit_scenes": "jdl.data.builders.digit_scenes:DigitScenes",
     "digits8x8": "jdl.data.builders.digits8x8:Digits8x8",
     "faces25": "jdl.data.builders.faces25:Faces25",
     "mnist5k": "jdl.data.builders.mnist5k:MNIST5k",
     "moving_digits": "jdl.data.builders.moving_digits:MovingDigits",
+    "photos": "jdl.data.builders.photos:Photos",
     "stocks": "jdl.data.builders.stocks:Stocks",
+    "textures": "jdl.data.builders.textures:Textures",
     "tiny_shakespeare": "jdl.data.builders.tiny_shakespeare:TinyShakespeare",
 }
 

@@ -24,6 +24,11 @@ from .test_recipes import SHRUNK as RECIPES
 SHRUNK = {
     "lenet5_mnist": {"epochs": 1},
     "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
+    "unet_cracks": {"epochs": 1, "features": (4, 8), "batch_size": 4},
+    "unet_instances": {"epochs": 1, "features": (4, 8), "batch_size": 4},
+    "denoising_photos": {"epochs": 1, "features": (4, 8), "batch_size": 4},
+    "deblurring_photos": {"epochs": 1, "features": 4, "num_blocks": 1, "batch_size": 4},
+    "superresolution_photos": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "lstm_char": {"dataset": "bible_en", "steps": 20, "hidden_size": 8, "window": 8},
     "bert_bible": {"width": 16, "num_heads": 2, "num_layers": 1, "batch_size": 8},
     "bert_finetune": {"verses": 64, "epochs": 1},

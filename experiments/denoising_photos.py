@@ -1,0 +1,87 @@
+"""Denoising photographs: a U-Net that predicts the noise, or the photograph itself.
+
+Papers: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, for the network, padded and
+small; Zhang et al., 2017, https://arxiv.org/abs/1608.03981, for the noise as what is predicted.
+"image_quality.txt" in the run's folder has both measures of it beside those of non-local means and
+total variation, on photographs that training has not seen.
+
+    jdl train denoising_photos
+    jdl train denoising_photos --prediction direct
+
+Seed 0, two cores of an Intel Xeon (AVX-512). Result: not yet measured here.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Literal
+
+import flax.linen as nn
+import optax
+
+from jdl import create_model
+from jdl.data import InMemoryLoader, load
+from jdl.data.augment import random_symmetry
+from jdl.data.noise import gaussian_noise
+from jdl.launch import run
+from jdl.tasks.classical_restoration import total_variation
+from jdl.tasks.denoising import non_local_means
+from jdl.tasks.restoration import Restoration
+from jdl.train import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every field is a flag with this name."""
+
+    dataset: str = "photos"
+    sigma: float = 25.0
+    """Deviation of the noise; pixels are from 0 to 255."""
+    prediction: Literal["residual", "direct"] = "residual"
+    features: tuple[int, ...] = (24, 48, 96)
+    epochs: int = 8
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+
+def build(config: Config) -> Experiment:
+    """Wires photographs, noise, a same-padded U-Net and Adam with one cycle of the rate."""
+    images = {
+        name: {"image": load(config.dataset, name).arrays()["image"]}
+        for name in ("train", "validation", "test")
+    }
+    train = InMemoryLoader(images["train"], config.batch_size, seed=config.seed)
+    num_steps = config.epochs * train.steps_per_epoch
+    deviation = config.sigma / 255
+    return Experiment(
+        task=Restoration(
+            model=create_model(
+                "unet_same",
+                num_classes=3,
+                features=config.features,
+                dropout=0.0,
+                head_init=nn.initializers.zeros,
+            ),
+            optimizer=optax.adam(optax.cosine_onecycle_schedule(num_steps, config.learning_rate)),
+            degrade=partial(gaussian_noise, deviation=deviation),
+            pictures=images["test"]["image"],
+            prediction=config.prediction,
+            augment=random_symmetry,
+            classical={
+                "total variation": lambda key, image: total_variation(image, 1.1 * deviation),
+                "non-local means": lambda key, image: non_local_means(image[None], deviation)[0],
+            },
+        ),
+        train=train,
+        validation=InMemoryLoader(images["validation"], 12),
+        test=InMemoryLoader(images["test"], 12),
+        num_steps=num_steps,
+        evaluate_every=train.steps_per_epoch,
+        seed=config.seed,
+        monitor="psnr",
+        mode="max",
+    )
+
+
+if __name__ == "__main__":
+    run(__file__)
