@@ -11,13 +11,17 @@ from jdl.commands import (
     bench_model,
     compare_runs,
     convert_weights,
+    dream,
     evaluate_run,
+    explain,
+    filter_photographs,
     list_names,
     predict,
     prepare_data,
     rank_sentences,
     sample,
     show_summary,
+    style,
 )
 from jdl.errors import UserError
 from jdl.launch import (
@@ -167,6 +171,38 @@ def make_parser() -> argparse.ArgumentParser:
     sampling.add_argument("--guidance", type=float, help="of diffusion; else the experiment's")
     sampling.add_argument("--output", type=Path, default=None, help="PNG to write images to")
 
+    filtering = add(
+        "filters",
+        filter_photographs,
+        "Draw what the filters of image processing make of photographs.",
+    )
+    filtering.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    filtering.add_argument("--output", type=Path, help="folder for the pictures")
+
+    dreaming = add("dream", dream, "Have a picture grow what excites a network, or a class of it.")
+    _network(dreaming, optional=True)
+    dreaming.add_argument("image", metavar="IMAGE", nargs="?", help="none for a class alone")
+    dreaming.add_argument("--towards", metavar="CLASS", help="its name or number, and no layer")
+    dreaming.add_argument(
+        "--layer", action="append", default=[], help="to excite, once for each; else two deep ones"
+    )
+    dreaming.add_argument("--octaves", type=int, default=4, help="sizes, from coarse to fine")
+    dreaming.add_argument("--steps", type=int, help="of each octave; 10, or 40 without an image")
+    _picture_options(dreaming)
+
+    painting = add("style", style, "Paint what is on one picture as another is painted.")
+    _network(painting, optional=True)
+    painting.add_argument("content", metavar="CONTENT", type=Path, help="image: what is painted")
+    painting.add_argument("style", metavar="STYLE", type=Path, help="image: how it is painted")
+    painting.add_argument("--style-weight", type=float, default=1.0, help="against the content's")
+    painting.add_argument("--steps", type=int, default=150, help="of each of two sizes")
+    _picture_options(painting)
+
+    explaining = add("explain", explain, "Draw what counted in images for what a network says.")
+    _network(explaining)
+    explaining.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
+    _picture_options(explaining, sized=False)
+
     timing = add("bench", bench_model, "Time a network beside the same of another library.")
     _names(timing, "model", "name of a model", _models)
     timing.add_argument("--mode", default="infer", help="infer, or train: a step of training")
@@ -206,9 +242,31 @@ def make_parser() -> argparse.ArgumentParser:
 _RUN = "a run's folder, EXPERIMENT/NAME, or EXPERIMENT for its latest run"
 
 
-def _names(parser: argparse.ArgumentParser, name: str, help: str, names: Any) -> None:
+def _names(
+    parser: argparse.ArgumentParser, name: str, help: str, names: Any, **options: Any
+) -> None:
     # argcomplete reads `completer` from the action.
-    parser.add_argument(name, help=help).completer = names  # type: ignore[attr-defined]
+    parser.add_argument(name, help=help, **options).completer = names  # type: ignore[attr-defined]
+
+
+def _network(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    help = f"{_RUN}; or, with --weights, a model's name"
+    if optional:
+        help += "; else EfficientNet-Lite0, with weights of ImageNet that a package carries"
+    options = {"nargs": "?"} if optional else {}
+    _names(parser, "network", help, _runs_and_models, metavar="RUN|MODEL", **options)
+    parser.add_argument("--weights", type=Path, help="of the model: .safetensors or .pth")
+
+
+def _picture_options(parser: argparse.ArgumentParser, sized: bool = True) -> None:
+    if sized:
+        parser.add_argument(
+            "--size", type=int, default=512, help="shrink images to so many pixels at most"
+        )
+    parser.add_argument("--output", type=Path, help="folder for the pictures")
+    parser.add_argument(
+        "--convert", action="store_true", help="recolour what the network does not take as it is"
+    )
 
 
 def _models(**_: Any) -> Iterable[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array
 
@@ -40,15 +41,48 @@ def features(
         >>> jax.eval_shape(look, variables)["s2"].shape
         (2, 14, 14, 6)
     """
-    _, state = model.apply(variables, *inputs, mutable=["intermediates"])
-    offered = {
-        ".".join(path): values[-1]
-        for path, values in flatten_dict(state.get("intermediates", {})).items()
-    }
+    found = _everything(model, variables, inputs)
     for name in names:
-        if name not in offered:
-            closest = ", ".join(nearest(name, offered)) or "none"
+        if name not in found:
+            closest = ", ".join(nearest(name, found)) or "none"
             raise UserError(
                 f"{type(model).__name__} offers no activation {name!r}; the closest are {closest}"
             )
-    return {name: offered[name] for name in names}
+    return {name: found[name] for name in names}
+
+
+def offered(
+    model: nn.Module, variables: Mapping[str, Any], *inputs: Any
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Lists the activations that a network offers, without computing any.
+
+    Args:
+        model: the module.
+        variables: its own, or their shapes.
+        *inputs: what the model is called with, or their shapes.
+
+    Returns:
+        Their shapes by name, in the order in which they are computed.
+
+    Example:
+        >>> from jdl.models import lenet5
+        >>> model, images = lenet5(), jax.ShapeDtypeStruct((2, 28, 28, 1), jax.numpy.float32)
+        >>> variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        >>> list(offered(model, variables, images))
+        ['c1', 's2', 'c3', 's4', 'c5', 'f6']
+    """
+    names: list[str] = []
+
+    def look(variables, inputs):
+        found = _everything(model, variables, inputs)
+        names.extend(found)  # JAX sorts the keys of what it returns.
+        return found
+
+    shapes = jax.eval_shape(look, variables, inputs)
+    return {name: shapes[name] for name in names}
+
+
+def _everything(model: nn.Module, variables: Mapping[str, Any], inputs: Any) -> dict[str, Array]:
+    _, state = model.apply(variables, *inputs, mutable=["intermediates"])
+    sown = flatten_dict(state.get("intermediates", {}))
+    return {".".join(path): values[-1] for path, values in sown.items()}

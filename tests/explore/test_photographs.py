@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from jdl.errors import UserError
-from jdl.explore.photographs import read_image, read_photograph
+from jdl.explore.photographs import read_image, read_photograph, read_picture, write_picture
 
 
 def test_photographs_are_upright_and_in_colour(tmp_path):
@@ -33,3 +33,24 @@ def test_images_are_converted_only_when_asked(tmp_path):
         read_image(tmp_path / "x.png", (2, 2, 1), convert=False)
     x = read_image(tmp_path / "x.png", (2, 2, 1), convert=True)
     np.testing.assert_allclose(x, np.full((2, 2, 1), 0.2), atol=1e-6)
+
+
+def test_a_picture_has_as_many_channels_as_the_network_takes(tmp_path):
+    grey, colour = tmp_path / "grey.png", tmp_path / "colour.png"
+    Image.fromarray(np.full((4, 6), 51, np.uint8)).save(grey)
+    Image.fromarray(np.full((4, 6, 4), 51, np.uint8)).save(colour)  # transparent
+    with pytest.raises(UserError, match="is grey, but the network takes red, green and blue"):
+        read_picture(grey)
+    with pytest.raises(UserError, match="is in colour, but the network takes grey images"):
+        read_picture(colour, channels=1)
+    assert read_picture(grey, channels=1).shape == (4, 6, 1)
+    assert read_picture(colour, largest=3).shape == (2, 3, 3)
+    np.testing.assert_array_equal(read_picture(grey, convert=True), np.full((4, 6, 3), 51))
+
+
+def test_a_written_picture_is_read_again(tmp_path):
+    pixels = np.random.RandomState(0).randint(0, 256, (4, 6, 3))
+    write_picture(tmp_path / "x.png", pixels / 255)
+    np.testing.assert_array_equal(read_picture(tmp_path / "x.png"), pixels)
+    write_picture(tmp_path / "y.png", np.array([-1.0, 2.0]).reshape(1, 2, 1))
+    assert read_picture(tmp_path / "y.png", channels=1).ravel().tolist() == [0, 255]

@@ -1,0 +1,108 @@
+"""The nearest images in feature space: what a network takes for alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from jdl.errors import UserError
+from jdl.tasks.drawing import show_image
+
+Features = Float[np.ndarray, "images features"]
+
+
+def nearest_neighbours(
+    queries: Float[np.ndarray, "queries features"], features: Features, count: int
+) -> tuple[Int[np.ndarray, "queries count"], Float[np.ndarray, "queries count"]]:
+    """Finds the vectors that each query is nearest to.
+
+        d(q, y) = ‖q − y‖                                                           (1)
+
+    Args:
+        queries: q.
+        features: y.
+        count: how many to find.
+
+    Returns:
+        Their numbers, nearest first, and d.
+
+    Raises:
+        UserError: there are fewer.
+
+    Example:
+        >>> y = np.array([[0.0], [5.0], [2.0]])
+        >>> where, distance = nearest_neighbours(np.array([[1.5]]), y, 2)
+        >>> where.tolist(), distance.tolist()
+        ([[2, 0]], [[0.5, 1.5]])
+
+    Source: Krizhevsky et al., 2012, section 6.1.
+    """
+    if not 1 <= count <= len(features):
+        raise UserError(f"{count} neighbours cannot be found among {len(features)} images")
+    y = np.asarray(features, np.float64)
+    where = []
+    for q in np.asarray(queries, np.float64):
+        # The queries' own squares are the same for all.
+        where.append(np.argsort(np.square(y).sum(1) - 2 * y @ q, kind="stable")[:count])
+    indices = np.stack(where)
+    return indices, np.linalg.norm(queries[:, None] - y[indices], axis=-1)
+
+
+def embed(
+    look: Callable, images: Float[np.ndarray, "images height width channels"], batch: int = 100
+) -> Features:
+    """Computes the features of many images, some at a time.
+
+    Args:
+        look: images → activations of one layer, of any shape; a `jax.tree_util.Partial`.
+        images: in [0, 1].
+        batch: at a time.
+
+    Returns:
+        A row for each image.
+
+    Example:
+        >>> from jax.tree_util import Partial
+        >>> embed(Partial(lambda images: images.mean(1)), np.ones((3, 4, 4, 1), np.float32)).shape
+        (3, 4)
+    """
+    compiled = jax.jit(lambda look, images: look(images))
+    parts = [compiled(look, images[i : i + batch]) for i in range(0, len(images), batch)]
+    return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts])
+
+
+def neighbours_figure(
+    queries: Float[np.ndarray, "queries height width channels"],
+    spaces: Mapping[str, Sequence[Any]],
+) -> Figure:
+    """Draws images, and beside each the nearest ones in several spaces.
+
+    Args:
+        queries: in [0, 1].
+        spaces: title → for each query, its neighbours, nearest first.
+
+    Returns:
+        A row for each query.
+
+    Example:
+        >>> queries = np.zeros((2, 8, 8, 1))
+        >>> figure = neighbours_figure(queries, {"of pixels": [queries[[0] * 5]] * 2})
+        >>> len(figure.axes)
+        12
+    """
+    columns = 1 + sum(len(found[0]) for found in spaces.values())
+    figure = Figure(figsize=(0.9 * columns, 0.95 * len(queries) + 0.4), layout="constrained")
+    grid = figure.subplots(len(queries), columns, squeeze=False)
+    for i, query in enumerate(queries):
+        show_image(grid[i, 0], query)
+        column = 1
+        for title, found in spaces.items():
+            for image in found[i]:
+                show_image(grid[i, column], image)
+                column += 1
+            if i == 0:
+                grid[0, column - len(found[i])].set_title(title, fontsize=9, loc="left")
+    return figure
