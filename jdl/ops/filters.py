@@ -81,7 +81,7 @@ def filter_images(images: Images, mask: Float[np.ndarray, "rows columns"] | Arra
     planes = _mirrored(images, mask.shape)
     kernel = jnp.asarray(mask, images.dtype)
     # A sum of spectra's cost does not grow with the mask; below, a sum over taps is faster.
-    y = (convolve if mask.size < 400 else fft_convolve)(planes, kernel, "valid")
+    y = (convolve if mask.size <= 121 else fft_convolve)(planes, kernel, "valid")
     return jnp.moveaxis(y, 1, -1)
 
 
