@@ -66,7 +66,7 @@ def filter_back_by_hand(signal, kernel, stride, padding, shape):
     return x[padding : padding + shape[0], padding : padding + shape[1]]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("seed", range(4))
 def test_it_is_zeilers_by_hand(seed):
     apply, params, images = network(Small(), 23, seed)
     kernels = [np.asarray(params[f"conv{i}"]["kernel"], np.float64) for i in (1, 2)]
@@ -88,10 +88,11 @@ def test_it_is_zeilers_by_hand(seed):
 
     projection = deconvnet(apply, images, strongest)
     np.testing.assert_allclose(projection[0], expected, rtol=1e-4, atol=1e-5)
-    assert np.abs(expected).max() > 0
+    # Of what the third network feeds back, rectification leaves nothing.
+    assert expected.any() == (seed != 2)
     # A gradient of the same activation is something else.
     gradient = jax.grad(lambda x: jnp.square(strongest(apply(x))).sum() / 2)(images)
-    assert np.abs(gradient[0] - expected).max() > 0.05 * np.abs(expected).max()
+    assert np.abs(gradient[0] - expected).max() > 0.05 * np.abs(gradient).max()
 
 
 @jax.custom_vjp
