@@ -244,12 +244,13 @@ def dream(known: argparse.Namespace) -> None:
         raise UserError("there is nothing to dream of: name an image, or a class with --towards")
     network, folder = _open_network(known.network, known.weights)
     if known.image is None:
-        image, picture, steps = Path(known.towards), None, known.steps or 40
+        image, picture, steps = Path(known.towards), None, 40
         shape = network.shape
     else:
-        image, steps = Path(known.image), known.steps or 10
+        image, steps = Path(known.image), 10
         picture = read_picture(image, network.shape[2], known.convert, known.size)
         shape = picture.shape
+    steps = steps if known.steps is None else known.steps
     shapes = dreams.octave_shapes(shape[:2], known.octaves)
     objective = dreams.dream_objective(network, shapes, known.layer, known.towards)
     options: dict[str, Any] = {"octaves": known.octaves, "steps": steps}

@@ -55,6 +55,10 @@ def test_what_cannot_be_dreamt_is_one_sentence(inside, refused):
     assert "an octave has 3×3 pixels, but tiny/1 takes (8, 8)" in refused(
         "dream", "tiny", "grey.png"
     )
+    dream = ("dream", "tiny", "grey.png")
+    assert "at least one octave, not 0" in refused(*dream, "--octaves", "0")
+    assert "at least one octave and one step" in refused(*dream, "--octaves", "1", "--steps", "0")
+    assert "at least one pixel, not 0" in refused(*dream, "--size", "0")
     assert "resnet18 is a model: add --weights" in refused("explain", "resnet18", "grey.png")
     assert "text.png cannot be read as an image" in refused("explain", "tiny", "text.png")
     assert "colour.png is 30×40×3" in refused("explain", "tiny", "colour.png")

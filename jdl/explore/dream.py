@@ -156,12 +156,14 @@ def octave_shapes(shape: Sequence[int], octaves: int, scale: float = 1.4) -> lis
         Height and width of each.
 
     Raises:
-        UserError: nothing would be left of the picture.
+        UserError: no octave, or nothing would be left of the picture.
 
     Example:
         >>> octave_shapes((384, 384), 4)
         [(140, 140), (196, 196), (274, 274), (384, 384)]
     """
+    if octaves < 1:
+        raise UserError(f"a dream has at least one octave, not {octaves}")
     height, width = shape
     factors = [scale ** (octave + 1 - octaves) for octave in range(octaves)]
     if min(shape) * factors[0] < 1:

@@ -82,10 +82,13 @@ def read_picture(
         The picture, in its own proportions.
 
     Raises:
-        UserError: it is no image, or grey where the network takes colours, or the other way round.
+        UserError: it is no image, or grey where the network takes colours, or the other way round;
+            or nothing would be left of it.
     """
     from PIL import Image, ImageOps
 
+    if largest is not None and largest < 1:
+        raise UserError(f"a picture is shrunk to at least one pixel, not {largest}")
     image = ImageOps.exif_transpose(_open(path))
     found = 1 if image.mode in GREY else 3
     if found != channels and not convert:
