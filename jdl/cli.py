@@ -11,19 +11,16 @@ from jdl.commands import (
     bench_model,
     compare_runs,
     convert_weights,
-    dream,
     evaluate_run,
-    explain,
-    filter_photographs,
     list_names,
     predict,
     prepare_data,
     rank_sentences,
     sample,
     show_summary,
-    style,
 )
 from jdl.errors import UserError
+from jdl.exploring import dream, explain, filter_photographs, style
 from jdl.launch import (
     exit_on_user_error,
     list_experiments,

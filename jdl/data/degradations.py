@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from jdl.errors import UserError
 from jdl.ops.bicubic import resize_bicubic
+from jdl.ops.signals import fft_convolve
 
 Image = Float[Array, "height width channels"]
 Kernel = Float[Array, "size size"]
@@ -76,15 +77,10 @@ def blur(image: Image, kernel: Kernel) -> Image:
         True
     """
     half = len(kernel) // 2
-    height, width, _ = image.shape
     padded = jnp.pad(image, ((half, half), (half, half), (0, 0)), mode="reflect")
-    # By FFT: a kernel of its own for every image of a batch would be a slow convolution. What
-    # wraps around is cut off.
-    rows, columns = padded.shape[:2]
-    spectrum = jnp.fft.rfft2(padded, axes=(0, 1))
-    transfer = jnp.fft.rfft2(kernel, s=(rows, columns))
-    blurred = jnp.fft.irfft2(spectrum * transfer[:, :, None], s=(rows, columns), axes=(0, 1))
-    return blurred[2 * half : 2 * half + height, 2 * half : 2 * half + width]
+    # A kernel of its own for every image of a batch would be a slow convolution by its taps.
+    blurred = fft_convolve(jnp.moveaxis(padded, -1, 0), kernel, "valid")
+    return jnp.moveaxis(blurred, 0, -1)
 
 
 def shrink(

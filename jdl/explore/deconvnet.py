@@ -15,7 +15,7 @@ from jdl.errors import UserError
 from jdl.explore.interpreter import evaluate, interpret, is_rectifier
 from jdl.explore.receptive_field import receptive_field
 from jdl.ops.lowering import plain_lowerings
-from jdl.ops.pooling import max_pool_with_switches, unpool
+from jdl.ops.unpooling import max_pool_with_switches, unpool
 from jdl.tasks.drawing import show_image
 
 Images = Float[Array, "batch height width channels"]

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jdl.errors import UserError
+from jdl.explore.neighbours import nearest_neighbours
 
 CONFIDENT = 0.9
 
@@ -69,14 +70,9 @@ def nearest_images(
         >>> where.tolist(), distance.tolist()
         ([1], [0.5])
     """
-    y = np.asarray(images, np.float64).reshape(len(images), -1)
-    squares, where, distances = np.square(y).sum(1), [], []
-    for start in range(0, len(samples), 500):  # a matrix of all pairs would be large
-        x = np.asarray(samples[start : start + 500], np.float64).reshape(-1, y.shape[1])
-        nearest = (squares[None] - 2 * x @ y.T).argmin(1)
-        where.append(nearest)
-        distances.append(np.linalg.norm(x - y[nearest], axis=1))
-    return np.concatenate(where), np.concatenate(distances)
+    x, y = (np.asarray(group).reshape(len(group), -1) for group in (samples, images))
+    where, distances = nearest_neighbours(x, y, 1)
+    return where[:, 0], distances[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)

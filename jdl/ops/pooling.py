@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from jdl.errors import UserError
 from jdl.ops.lowering import is_for_cpu, is_plain
 
 Images = Float[Array, "batch height width channels"]
 Pooled = Float[Array, "batch rows columns channels"]
-Switches = Int[Array, "batch rows columns channels"]
 
 
 def max_pool(
@@ -117,7 +116,7 @@ def avg_pool(
         counts = np.multiply.outer(rows, columns)[None, :, :, None]
     if padding:
         images = jnp.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    sums = jax.tree.reduce(jnp.add, _shifted(images, window, stride))
+    sums = jax.tree.reduce(jnp.add, shifted_views(images, window, stride))
     return sums / counts.astype(sums.dtype)
 
 
@@ -127,80 +126,33 @@ def _counts(size: int, window: int, stride: int, padding: int) -> np.ndarray:
     return np.minimum(starts + window, size) - np.maximum(starts, 0)
 
 
-def max_pool_with_switches(
-    images: Images, window: int = 2, stride: int | None = None
-) -> tuple[Pooled, Switches]:
-    """Takes the largest value of each window, and remembers where it was.
+def sum_pool(
+    images: Images, window: int = 2, stride: int | None = None, padding: int = 0
+) -> Pooled:
+    """Adds up each window.
 
-        y[i, j] = x[m],  m = argmax over 0 ≤ u, v < k of x[s·i + u, s·j + v]        (3)
-
-    Places are counted in reading order over the whole image, as torch counts them; of equal values
-    it is the first.
+        y[i, j] = Σ over 0 ≤ u, v < k of x[s·i + u − p, s·j + v − p]                (3)
 
     Args:
-        images: x.
+        images: what is pooled.
         window: k, in pixels.
-        stride: s, in pixels; the window when not given.
+        stride: s, in pixels; the window when not given, and smaller where windows overlap.
+        padding: p, in pixels, on every side.
 
     Returns:
-        Maxima y and switches m, (height − k) // s + 1 by (width − k) // s + 1.
+        Sums, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> x = jnp.array([[1.0, 5.0, 2.0, 2.0], [3.0, 4.0, 0.0, 1.0]])[None, :, :, None]
-        >>> [y.ravel().tolist() for y in max_pool_with_switches(x)]
-        [[5.0, 2.0], [1, 2]]
-
-    Source: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901, section 2.1.
+        >>> sum_pool(jnp.ones((1, 4, 4, 1))).ravel().tolist()
+        [4.0, 4.0, 4.0, 4.0]
     """
-    stride = stride or window
-    maxima = max_pool(images, window, stride)
-    _, rows, columns, _ = maxima.shape
-    width = images.shape[2]
-    corners = stride * (width * np.arange(rows)[:, None] + np.arange(columns))
-    within = [u * width + v for u, v in product(range(window), range(window))]
-    hits = _first_hits(images, maxima, window, stride)
-    places = [jnp.where(hit, m, 0) for hit, m in zip(hits, within, strict=True)]
-    return maxima, sum(places, jnp.asarray(corners, jnp.int32)[None, :, :, None])
-
-
-def unpool(maxima: Pooled, switches: Switches, height: int, width: int) -> Images:
-    """Puts values back to where the maxima came from, and zeros everywhere else.
-
-        x[m[i, j]] = y[i, j]                                                        (4)
-
-    for each image and channel. Where windows overlap and had one maximum, one of their values is
-    put there, as by torch.
-
-    Args:
-        maxima: y, or values that came of them.
-        switches: m, of `max_pool_with_switches`.
-        height: of the image that was pooled, in pixels.
-        width: likewise.
-
-    Returns:
-        x.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> y, m = jnp.array([5.0, 2.0]), jnp.array([1, 2])
-        >>> unpool(y.reshape(1, 1, 2, 1), m.reshape(1, 1, 2, 1), 2, 4).ravel().tolist()
-        [0.0, 5.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-
-    Source: Noh et al., 2015, https://arxiv.org/abs/1505.04366, section 3.2.1.
-    """
-    batch, _, _, channels = maxima.shape
-    values, places = (z.reshape(batch, -1, channels) for z in (maxima, switches))
-    image, _, channel = np.ogrid[:batch, :1, :channels]
-    pixels = jnp.zeros((batch, height * width, channels), maxima.dtype)
-    pixels = pixels.at[image, places, channel].set(values)
-    return pixels.reshape(batch, height, width, channels)
+    return window**2 * avg_pool(images, window, stride, padding)
 
 
 def adaptive_avg_pool(images: Images, rows: int, columns: int) -> Pooled:
     """Takes the mean of as many windows as are asked for, spread over the image as torch does.
 
-        y[i, j] = mean of x[⌊i·h/r⌋ : ⌈(i + 1)·h/r⌉, ⌊j·w/c⌋ : ⌈(j + 1)·w/c⌉]       (5)
+        y[i, j] = mean of x[⌊i·h/r⌋ : ⌈(i + 1)·h/r⌉, ⌊j·w/c⌋ : ⌈(j + 1)·w/c⌉]       (4)
 
     Windows are of different sizes and overlap where the size is no multiple of their number, and an
     image smaller than that is repeated.
@@ -222,7 +174,7 @@ def adaptive_avg_pool(images: Images, rows: int, columns: int) -> Pooled:
 
 
 def _spread_means(images: Array, axis: int, count: int) -> Array:
-    """Takes the means (5) along one axis."""
+    """Takes the means (4) along one axis."""
     size = images.shape[axis]
     if size == count:
         return images
@@ -239,7 +191,7 @@ def _spread_means(images: Array, axis: int, count: int) -> Array:
 def global_pool(images: Images, kind: str = "avg") -> Float[Array, "batch channels"]:
     """Leaves one number of each channel: the mean over all pixels, the largest, or half of both.
 
-        avg: y = 1/hw · Σᵢⱼ x[i, j];  max: y = maxᵢⱼ x[i, j];  avgmax: y = (avg + max) / 2   (6)
+        avg: y = 1/hw · Σᵢⱼ x[i, j];  max: y = maxᵢⱼ x[i, j];  avgmax: y = (avg + max) / 2   (5)
 
     Args:
         images: x, h pixels high and w wide.
@@ -267,9 +219,43 @@ def global_pool(images: Images, kind: str = "avg") -> Float[Array, "batch channe
     raise UserError(f"global_pool is one of avg, max and avgmax, not {kind!r}")
 
 
+def stochastic_pool(
+    images: Images, window: int = 2, stride: int | None = None, *, key: Array | None = None
+) -> Pooled:
+    """Draws one value of each window, the larger the likelier; at test time takes their mean.
+
+        p_i = a_i / Σ_k a_k  within a window                                        (6)
+        training: y = a_l, l ~ p;  test: y = Σ_i p_i a_i                            (7)
+
+    Args:
+        images: a, activations that are not negative, as after a ReLU. Windows of zeros give 0.
+        window: in pixels.
+        stride: in pixels; the window when not given.
+        key: of the draws; without one, it is test time.
+
+    Returns:
+        y. Its gradient goes to the value drawn; at test time p is differentiated too.
+
+    Example:
+        >>> a = jnp.array([[1.0, 0.0], [0.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> float(stochastic_pool(a)[0, 0, 0, 0])
+        2.5
+        >>> float(stochastic_pool(a, key=jax.random.key(0))[0, 0, 0, 0]) in (1.0, 3.0)
+        True
+
+    Source: Zeiler and Fergus, 2013, https://arxiv.org/abs/1301.3557, equations (4) to (6).
+    """
+    places = jnp.stack(shifted_views(images, window, stride or window))
+    if key is None:
+        total = places.sum(0)
+        return jnp.square(places).sum(0) / jnp.where(total > 0, total, 1)
+    drawn = jax.random.categorical(key, jnp.log(lax.stop_gradient(places)), axis=0)
+    return jnp.take_along_axis(places, drawn[None], 0)[0]
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _max_pool(images: Images, window: int, stride: int) -> Pooled:
-    first, *others = _shifted(images, window, stride)
+    first, *others = shifted_views(images, window, stride)
     return jax.tree.reduce(jnp.maximum, others, first)
 
 
@@ -305,7 +291,7 @@ def _first_hits(
     """Returns, for each place in the window, where the window's first maximum is."""
     taken = jnp.zeros(maxima.shape, bool)
     hits = []
-    for shifted in _shifted(images, window, stride):
+    for shifted in shifted_views(images, window, stride):
         hits.append((shifted == maxima) & ~taken)
         taken |= hits[-1]
     return hits
@@ -336,8 +322,22 @@ def _scatter(images, hits, gradient, window, stride):
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def _shifted(images: Images, window: int, stride: int) -> list[Pooled]:
-    """Returns k² strided views of the images: for each place in a window, in reading order."""
+def shifted_views(images: Images, window: int, stride: int) -> list[Pooled]:
+    """Returns k² strided views of images: for each place in a window, in reading order.
+
+    Args:
+        images: what is pooled.
+        window: k, in pixels.
+        stride: from one window to the next, in pixels.
+
+    Raises:
+        UserError: the images are smaller than the window.
+
+    Example:
+        >>> x = jnp.arange(4.0).reshape(1, 1, 4, 1)
+        >>> [view.ravel().tolist() for view in shifted_views(x, 1, 2)]
+        [[0.0, 2.0]]
+    """
     if min(images.shape[1:3]) < window:
         raise UserError(
             f"maps of {images.shape[1]}x{images.shape[2]} pixels are pooled by windows of "
@@ -351,60 +351,3 @@ def _shifted(images: Images, window: int, stride: int) -> list[Pooled]:
         ]
         for u, v in product(range(window), range(window))
     ]
-
-
-def sum_pool(
-    images: Images, window: int = 2, stride: int | None = None, padding: int = 0
-) -> Pooled:
-    """Adds up each window.
-
-        y[i, j] = Σ over 0 ≤ u, v < k of x[s·i + u − p, s·j + v − p]                (5)
-
-    Args:
-        images: what is pooled.
-        window: k, in pixels.
-        stride: s, in pixels; the window when not given, and smaller where windows overlap.
-        padding: p, in pixels, on every side.
-
-    Returns:
-        Sums, (height + 2p − k) // s + 1 by (width + 2p − k) // s + 1.
-
-    Example:
-        >>> sum_pool(jnp.ones((1, 4, 4, 1))).ravel().tolist()
-        [4.0, 4.0, 4.0, 4.0]
-    """
-    return window**2 * avg_pool(images, window, stride, padding)
-
-
-def stochastic_pool(
-    images: Images, window: int = 2, stride: int | None = None, *, key: Array | None = None
-) -> Pooled:
-    """Draws one value of each window, the larger the likelier; at test time takes their mean.
-
-        p_i = a_i / Σ_k a_k  within a window                                        (6)
-        training: y = a_l, l ~ p;  test: y = Σ_i p_i a_i                            (7)
-
-    Args:
-        images: a, activations that are not negative, as after a ReLU. Windows of zeros give 0.
-        window: in pixels.
-        stride: in pixels; the window when not given.
-        key: of the draws; without one, it is test time.
-
-    Returns:
-        y. Its gradient goes to the value drawn; at test time p is differentiated too.
-
-    Example:
-        >>> a = jnp.array([[1.0, 0.0], [0.0, 3.0]]).reshape(1, 2, 2, 1)
-        >>> float(stochastic_pool(a)[0, 0, 0, 0])
-        2.5
-        >>> float(stochastic_pool(a, key=jax.random.key(0))[0, 0, 0, 0]) in (1.0, 3.0)
-        True
-
-    Source: Zeiler and Fergus, 2013, https://arxiv.org/abs/1301.3557, equations (4) to (6).
-    """
-    places = jnp.stack(_shifted(images, window, stride or window))
-    if key is None:
-        total = places.sum(0)
-        return jnp.square(places).sum(0) / jnp.where(total > 0, total, 1)
-    drawn = jax.random.categorical(key, jnp.log(lax.stop_gradient(places)), axis=0)
-    return jnp.take_along_axis(places, drawn[None], 0)[0]

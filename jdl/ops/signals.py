@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
+from scipy.fft import next_fast_len
 
 from jdl.errors import UserError
 from jdl.ops.lowering import is_for_cpu, is_plain
@@ -287,11 +288,11 @@ def fft_convolve(signals: Signals, kernel: Kernel, padding: Padding = "full") ->
     batch, space = _split(signals, kernel)
     axes = tuple(range(-kernel.ndim, 0))
     full = tuple(n + k - 1 for n, k in zip(space, kernel.shape, strict=True))
-    # Powers of two and their multiples by 3 and 5 are fast; a large prime is many times slower.
-    sizes = tuple(_fast_size(size) for size in full)
+    # Products of small primes are fast; a large prime is many times slower.
+    sizes = tuple(next_fast_len(size, real=True) for size in full)
     spectra = jnp.fft.rfftn(signals, sizes, axes)
-    response = jnp.fft.rfftn(kernel, sizes)
-    y = jnp.fft.irfftn(spectra * _like(response, spectra), sizes, axes)
+    response = jnp.fft.rfftn(kernel, sizes).reshape((1,) * len(batch) + spectra.shape[len(batch) :])
+    y = jnp.fft.irfftn(spectra * response, sizes, axes)
     y = y[(..., *(slice(size) for size in full))]
     pads = _pads(kernel.shape, padding)
     widths = []
@@ -299,18 +300,6 @@ def fft_convolve(signals: Signals, kernel: Kernel, padding: Padding = "full") ->
         output_size(n, k, padding=before + behind)
         widths.append((before - k + 1, behind - k + 1, 0))
     return lax.pad(y, jnp.zeros((), y.dtype), [*[(0, 0, 0)] * len(batch), *widths])
-
-
-def _fast_size(size: int) -> int:
-    """Returns the next number whose prime factors are 2, 3 and 5."""
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 1
 
 
 def separable_convolve(
@@ -401,7 +390,3 @@ def _split(signals: Array, kernel: Array) -> tuple[tuple[int, ...], tuple[int, .
             "three, and the signal at least as many"
         )
     return signals.shape[: -kernel.ndim], signals.shape[-kernel.ndim :]
-
-
-def _like(response: Array, spectra: Array) -> Array:
-    return response.reshape((1,) * (spectra.ndim - response.ndim) + response.shape)

@@ -6,30 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jdl.ops.image_quality import psnr
 from jdl.tasks.classification import to_float
 from jdl.tasks.reconstruction import Reconstruction
 from jdl.train.state import TrainState
 from jdl.train.task import Batch
 
 Images = Float[np.ndarray, "batch height width channels"]
-
-
-def signal_to_noise(images: Images, clean: Images) -> float:
-    """Averages the peak signal-to-noise ratio of images, in decibels.
-
-        PSNR = 10 log₁₀ (1 / mean (x̂ − x)²)                                         (1)
-
-    Args:
-        images: x̂, cut to [0, 1].
-        clean: x, in [0, 1].
-
-    Example:
-        >>> grey = np.full((1, 2, 2, 1), 0.5, np.float32)
-        >>> round(signal_to_noise(grey + 0.1, grey), 2)
-        20.0
-    """
-    errors = np.square(np.clip(images, 0, 1) - clean).mean((1, 2, 3))
-    return float(-10 * np.log10(np.maximum(errors, 1e-10)).mean())
 
 
 def non_local_means(images: Images, deviation: float) -> Images:
@@ -89,7 +72,10 @@ class Denoising(Reconstruction):
         """The ratio of signal to noise that each way reaches, on the same noisy images."""
         found = self.denoised(state, key)
         clean = found.pop("clean")
-        lines = [f"{name:16}{signal_to_noise(x, clean):6.2f} dB" for name, x in found.items()]
+        ratios = {
+            name: psnr(jnp.clip(x, 0, 1), jnp.asarray(clean)).mean() for name, x in found.items()
+        }
+        lines = [f"{name:16}{ratio:6.2f} dB" for name, ratio in ratios.items()]
         return {"signal_to_noise": "\n".join(lines)}
 
     def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]):

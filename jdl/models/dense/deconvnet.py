@@ -12,7 +12,7 @@ from jdl.layers.images import check_channels, check_smallest
 from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model
 from jdl.models.vision.vgg import VGG16
-from jdl.ops.pooling import max_pool_with_switches, unpool
+from jdl.ops.unpooling import max_pool_with_switches, unpool
 
 # Of a transposed convolution's kernel, [rows, columns, out, in], each result sees the last axis
 # and as many taps as there are.

@@ -1,0 +1,139 @@
+"""What the subcommands of `jdl` do that look into pictures and networks."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from jdl.commands import changes_told, open_trained
+from jdl.errors import UserError
+from jdl.launch import prepare_process
+from jdl.train.options import Options
+
+
+def filter_photographs(known: argparse.Namespace) -> None:
+    """`jdl filters IMAGE...`."""
+    from jdl.explore.photographs import read_photograph
+    from jdl.explore.predictions import picture_files
+    from jdl.explore.signals import filter_figure
+
+    prepare_process(Options())
+    # What cannot be read is refused before anything is drawn.
+    photographs = [read_photograph(path) for path in known.images]
+    files = picture_files(known.images, "filters", known.output or Path("filters"))
+    for photograph, file in zip(photographs, files):
+        filter_figure(photograph).savefig(file, dpi=150)
+        print(file)
+
+
+def dream(known: argparse.Namespace) -> None:
+    """`jdl dream [RUN|MODEL] IMAGE` and `jdl dream [RUN|MODEL] --towards CLASS`."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jdl.explore import dream as dreams
+    from jdl.explore.photographs import read_picture, write_picture
+    from jdl.explore.predictions import picture_files
+    from jdl.explore.progress import progress
+
+    # A name alone is the image's, but where a class may be drawn out of nothing.
+    if known.image is None and (known.towards is None or Path(known.network or "").is_file()):
+        known.network, known.image = None, known.network
+    if known.image is None and known.towards is None:
+        raise UserError("there is nothing to dream of: name an image, or a class with --towards")
+    network, folder = _open_network(known.network, known.weights)
+    if known.image is None:
+        image, picture, steps = Path(known.towards), None, 40
+        shape = network.shape
+    else:
+        image, steps = Path(known.image), 10
+        picture = read_picture(image, network.shape[2], known.convert, known.size)
+        shape = picture.shape
+    steps = steps if known.steps is None else known.steps
+    shapes = dreams.octave_shapes(shape[:2], known.octaves)
+    objective = dreams.dream_objective(network, shapes, known.layer, known.towards)
+    options: dict[str, Any] = {"octaves": known.octaves, "steps": steps}
+    with progress("dreaming", known.octaves * steps) as advance:
+        if picture is None:
+            dreamt = dreams.activation_maximization(objective, shape, **options, advance=advance)
+        else:
+            start = jnp.asarray(picture, jnp.float32) / 255
+            dreamt = dreams.deep_dream(objective, start, **options, advance=advance)
+    name = Path(network.name).name
+    (file,) = picture_files([image], name, known.output or folder / "dreams")
+    write_picture(file, np.asarray(dreamt))
+    print(file)
+
+
+def style(known: argparse.Namespace) -> None:
+    """`jdl style [RUN|MODEL] CONTENT STYLE`."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jdl.explore import style as styles
+    from jdl.explore.photographs import read_picture, write_picture
+    from jdl.explore.predictions import picture_files
+    from jdl.explore.progress import progress
+
+    network, folder = _open_network(known.network, known.weights)
+    content, style = (
+        jnp.asarray(read_picture(path, network.shape[2], known.convert, known.size)) / 255
+        for path in (known.content, known.style)
+    )
+    layers = styles.style_layers(network.maps(*content.shape[:2]))
+    with progress("painting", styles.OCTAVES * known.steps) as advance:
+        painted = styles.style_transfer(
+            network.look(sorted({*layers[0], *layers[1]})),
+            content,
+            style,
+            content_layers=layers[0],
+            style_layers=layers[1],
+            style_weight=known.style_weight,
+            steps=known.steps,
+            advance=advance,
+        )
+    named = known.content.with_stem(f"{known.content.stem}_as_{known.style.stem}")
+    name = Path(network.name).name
+    (file,) = picture_files([named], name, known.output or folder / "styles")
+    write_picture(file, np.asarray(painted))
+    print(file)
+
+
+def explain(known: argparse.Namespace) -> None:
+    """`jdl explain RUN|MODEL IMAGE...`."""
+    from jdl.explore.explain import explainer, explanation_figure
+    from jdl.explore.predictions import picture_files
+    from jdl.explore.progress import progress
+
+    network, folder = _open_network(known.network, known.weights)
+    pictures = [network.read(path, known.convert) for path in known.images]
+    name, output = Path(network.name).name, known.output or folder / "explanations"
+    files = picture_files(known.images, name, output)
+    look = explainer(network)
+    explanations = []
+    with progress("explaining", len(pictures)) as advance:
+        for picture, file in zip(pictures, files):
+            explanations.append(look(picture))
+            explanation_figure(explanations[-1]).savefig(file, dpi=150)
+            advance()
+    for path, explanation, file in zip(known.images, explanations, files):
+        answers = ", ".join(f"{name} {score:.1%}" for name, score in explanation.answers)
+        print(f"{path}: {answers}\n  {file}")
+
+
+def _open_network(name: str | None, weights: Path | None) -> tuple[Any, Path]:
+    """Opens a trained classifier, and says in which folder pictures of it go."""
+    from jdl.explore.networks import packaged_weights, pretrained_network, run_network
+    from jdl.weights import load_pretrained
+
+    if weights is None and name in (None, "efficientnet_lite0"):
+        name, weights = "efficientnet_lite0", packaged_weights()
+        print("jdl: by EfficientNet-Lite0, with its weights of ImageNet", file=sys.stderr)
+    if name is None:
+        raise UserError(f"{weights} are the weights of a model: name it first")
+    if weights is None:
+        folder, experiment = open_trained(name)
+        return run_network(folder, experiment), folder
+    prepare_process(Options())
+    with changes_told():
+        return pretrained_network(name, *load_pretrained(name, weights)), Path()
