@@ -9,7 +9,7 @@ demo: .venv/demo ## Train LeNet-5 on the embedded digits and say where the figur
 	$(BIN)/jdl train lenet5_mnist
 
 test: .venv/dev ## Install what the tests need and run them all, on all cores.
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 fast: .venv/dev ## Only the tests that take seconds.
 	$(BIN)/pytest -x -m "not slow"

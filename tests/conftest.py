@@ -25,6 +25,8 @@ CACHE = os.environ.get("JDL_TEST_CACHE", Path(tempfile.gettempdir()) / "jdl-test
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
+MAPPINGS = Path("/proc/self/maps")
+
 # The first example of a property compiles.
 settings.register_profile("jdl", deadline=None, max_examples=40)
 settings.load_profile("jdl")
@@ -51,6 +53,14 @@ def freed_memory_is_given_back(monkeypatch):
     """What a training keeps for its next step would add up over a thousand tests."""
     for module in ("jdl.launch", "jdl.commands"):
         monkeypatch.setattr(f"{module}.keep_freed_memory", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def compiled_programs_are_let_go():
+    """Linux gives a process 65,530 mappings: each program takes several, and LLVM crashes without."""
+    yield
+    if MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 def pytest_collection_modifyitems(config, items):
