@@ -20,7 +20,7 @@ from jdl.commands import (
     show_summary,
 )
 from jdl.errors import UserError
-from jdl.exploring import dream, explain, filter_photographs, style
+from jdl.exploring import dream, explain, filter_photographs, restore, style
 from jdl.launch import (
     exit_on_user_error,
     list_experiments,
@@ -199,6 +199,15 @@ def make_parser() -> argparse.ArgumentParser:
     _network(explaining)
     explaining.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
     _picture_options(explaining, sized=False)
+
+    restoring = add(
+        "restore",
+        restore,
+        "Bring back pictures of any size from noise, blur or few pixels, as a run has learned to.",
+    )
+    _names(restoring, "run", _RUN, _runs)
+    restoring.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
+    _picture_options(restoring, sized=False)
 
     timing = add("bench", bench_model, "Time a network beside the same of another library.")
     _names(timing, "model", "name of a model", _models)

@@ -61,7 +61,7 @@ def evaluate_run(known: argparse.Namespace) -> None:
     from jdl.train.loop import evaluate
     from jdl.train.reporting import format_metrics, format_value
 
-    folder, experiment = _open(known.run)
+    folder, experiment = reopen(known.run)
     loader = experiment.test if known.split == "test" else experiment.validation
     if loader is None:
         raise UserError(f"{folder} has no {known.split} split")
@@ -97,7 +97,7 @@ def _compare_samples(known: argparse.Namespace, folders: Sequence[Path]) -> str:
 
     if known.samples < 2:
         raise UserError(f"--samples must be at least 2, not {known.samples}")
-    folder, classifier = _open(known.classifier)
+    folder, classifier = reopen(known.classifier)
     judge = open_judge(classifier, folder, known.layer)
     if known.inception is not None:
         with changes_told():
@@ -146,7 +146,7 @@ def _write(experiment: Any, folder: Path, inputs: Sequence[str], top: int) -> No
     # What cannot be read is refused before anything is restored.
     experiment.task.check(inputs)
     for text, answers in zip(
-        inputs, experiment.task.transduce(_restore(experiment, folder), inputs)
+        inputs, experiment.task.transduce(restore_state(experiment, folder), inputs)
     ):
         print(text)
         for answer, probability in answers[:top]:
@@ -176,7 +176,7 @@ def sample(known: argparse.Namespace) -> None:
     """`jdl sample RUN`."""
     import jax
 
-    folder, experiment = _open(known.run)
+    folder, experiment = reopen(known.run)
     task: Any = experiment.task
     if not hasattr(task, "sample"):
         raise UserError(f"{folder} is not generative; {type(task).__name__} is its task")
@@ -198,7 +198,7 @@ def sample(known: argparse.Namespace) -> None:
         task.conditioning.ask(known.condition, 1)  # Refused before anything is restored.
         asked["condition"] = known.condition
     task = dataclasses.replace(task, **told)
-    state = _restore(experiment, folder)
+    state = restore_state(experiment, folder)
     count = known.count or (1 if texts else 64)
     drawn = task.sample(state, jax.random.key(known.seed), count, **asked)
     if texts:
@@ -265,7 +265,8 @@ def changes_told() -> Iterator[None]:
         print(f"jdl: {change.message}", file=sys.stderr)
 
 
-def _open(run: str) -> tuple[Path, Any]:
+def reopen(run: str) -> tuple[Path, Any]:
+    """Finds a run, and builds its experiment anew."""
     folder = find_run(run)
     prepare_process(Options())
     return folder, open_run(folder)[0]
@@ -276,14 +277,15 @@ def open_trained(name: str) -> tuple[Path, Any]:
     from jdl import list_models
 
     try:
-        return _open(name)
+        return reopen(name)
     except UserError:
         if name not in list_models():
             raise
         raise UserError(f"{name} is a model: add --weights FILE, or name a run") from None
 
 
-def _restore(experiment: Any, folder: Path) -> Any:
+def restore_state(experiment: Any, folder: Path) -> Any:
+    """Restores the state of a run's best checkpoint."""
     from jdl.train.loop import restore
 
     executor, state, _ = restore(experiment, folder)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jdl.commands import changes_told, open_trained
+from jdl.commands import changes_told, open_trained, reopen, restore_state
 from jdl.errors import UserError
 from jdl.launch import prepare_process
 from jdl.train.options import Options
@@ -119,6 +119,31 @@ def explain(known: argparse.Namespace) -> None:
     for path, explanation, file in zip(known.images, explanations, files):
         answers = ", ".join(f"{name} {score:.1%}" for name, score in explanation.answers)
         print(f"{path}: {answers}\n  {file}")
+
+
+def restore(known: argparse.Namespace) -> None:
+    """`jdl restore RUN IMAGE...`."""
+    import numpy as np
+
+    from jdl.explore.photographs import read_picture, write_picture
+    from jdl.explore.predictions import picture_files
+    from jdl.explore.progress import progress
+    from jdl.explore.restoration import count_tiles, restore_picture
+    from jdl.tasks.restoration import Restoration
+
+    folder, experiment = reopen(known.run)
+    task = experiment.task
+    if not isinstance(task, Restoration):
+        raise UserError(f"{folder} restores nothing; {type(task).__name__} is its task")
+    channels = task.pictures.shape[-1]
+    pictures = [read_picture(path, channels, known.convert) for path in known.images]
+    state = restore_state(experiment, folder)
+    files = picture_files(known.images, folder.name, known.output or folder / "restored")
+    with progress("restoring", sum(count_tiles(each.shape[:2]) for each in pictures)) as advance:
+        for picture, file in zip(pictures, files):
+            degraded = picture / np.float32(255)
+            write_picture(file, restore_picture(task, state, degraded, advance))
+            print(file)
 
 
 def _open_network(name: str | None, weights: Path | None) -> tuple[Any, Path]:

@@ -10,16 +10,54 @@ from PIL import Image
 from jdl.cli import main
 
 TINY = Path(__file__).parent / "train" / "tiny.py"
+RESTORATION = """
+import dataclasses
+from functools import partial
+import numpy as np
+import optax
+from jdl import create_model
+from jdl.data import InMemoryLoader
+from jdl.data.degradations import shrink
+from jdl.tasks.restoration import Restoration
+from jdl.train import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    channels: int = 3
+
+
+def build(config):
+    images = np.random.RandomState(0).randint(0, 256, (8, 16, 16, config.channels), np.uint8)
+    loader = InMemoryLoader({"image": images}, 8)
+    return Experiment(
+        task=Restoration(
+            model=create_model(
+                "unet_same", features=(2, 3), num_classes=config.channels, dropout=0.0
+            ),
+            optimizer=optax.sgd(0.1),
+            degrade=partial(shrink, scale=2),
+            pictures=images[:1],
+            scale=2,
+            enlarged=True,
+        ),
+        train=loader,
+        num_steps=1,
+        evaluate_every=1,
+    )
+"""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with one trained run, runs/tiny/1, and three image files."""
+    """A folder with two trained runs, runs/tiny/1 and runs/enlarge/1, and three image files."""
     folder = tmp_path_factory.mktemp("trained")
     here = Path.cwd()
     os.chdir(folder)
     try:
         main(["train", str(TINY), "--steps", "20", "--devices", "1"])
+        Path("enlarge.py").write_text(RESTORATION)
+        main(["train", "enlarge.py", "--devices", "1"])
         random = np.random.RandomState(0)
         Image.fromarray(random.randint(0, 256, (8, 8), np.uint8)).save("grey.png")
         Image.fromarray(random.randint(0, 256, (30, 40, 3), np.uint8)).save("colour.png")
@@ -72,3 +110,25 @@ def test_a_run_draws_its_classes(inside, capsys):
     drawn = np.asarray(Image.open(file)).astype(float)
     assert drawn.shape == (8, 8)
     assert drawn[4:, 4:].mean() > drawn[:4, :4].mean()  # The brightest quadrant is the last.
+
+
+def test_a_run_restores_pictures_of_any_size(inside, capsys, refused):
+    Image.open("colour.png").resize((177, 21)).save("wide.png")
+    main(["restore", "enlarge", "colour.png", "wide.png"])
+    files = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    folder = Path("runs/enlarge/1/restored")
+    assert files == [folder / "colour_1.png", folder / "wide_1.png"]
+    assert [Image.open(file).size for file in files] == [(80, 60), (354, 42)]
+    main(["restore", "enlarge/1", "grey.png", "--convert", "--output", "large"])
+    file = Path(capsys.readouterr().out.strip())
+    assert file == Path("large/grey_1.png")
+    enlarged = Image.open(file)
+    assert (enlarged.size, enlarged.mode) == ((16, 16), "RGB")
+    assert "grey.png is grey, but the network takes red, green and" in refused(
+        "restore", "enlarge", "colour.png", "grey.png"
+    )
+    assert "text.png cannot be read as an image" in refused("restore", "enlarge", "text.png")
+    assert "runs/tiny/1 restores nothing; Classification is its task" in refused(
+        "restore", "tiny", "grey.png"
+    )
+    assert "unknown run 'resnet18'" in refused("restore", "resnet18", "colour.png")

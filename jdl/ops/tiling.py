@@ -15,7 +15,10 @@ def overlap_tile(
     image: Float[np.ndarray, "height width channels"],
     tile: int,
     step: int | None = None,
-) -> Float[np.ndarray, "height width features"]:
+    *,
+    scale: int = 1,
+    advance: Callable[[], None] = lambda: None,
+) -> Float[np.ndarray, "tall wide features"]:
     """Applies a network without padding to an image of any size, and answers for every pixel.
 
     Such a network answers for the middle of what it sees, so that tiles overlap by what is lost
@@ -27,13 +30,15 @@ def overlap_tile(
     compiled, and no more memory is taken on the device than for one tile.
 
     Args:
-        apply: images [1, tile, tile, channels] → answers [1, n, n, features], n ≤ tile; jitted.
+        apply: images [1, tile, tile, channels] → answers [1, s·n, s·n, features], n ≤ tile; jitted.
         image: of any size.
         tile: height and width of what the network sees at a time, in pixels.
         step: from tile to tile, n pixels at most; n when not given.
+        scale: s, by how much answers are larger than what they are for.
+        advance: called after each tile.
 
     Returns:
-        Answers for all pixels.
+        Answers for all pixels: s times as tall and wide as the image.
 
     Raises:
         UserError: the answers are not for the middle of the tile, or the step leaves gaps.
@@ -50,23 +55,25 @@ def overlap_tile(
     seen = jax.ShapeDtypeStruct((1, tile, tile, channels), image.dtype)
     answer = jax.eval_shape(apply, seen)
     _, rows, columns, features = answer.shape
-    lost = tile - rows
-    if rows != columns or lost < 0 or lost % 2:
+    answered = rows // scale
+    lost = tile - answered
+    if rows != columns or rows % scale or lost < 0 or lost % 2:
         raise UserError(
             f"tiles of {tile}x{tile} pixels have to be answered for their middle, not for "
             f"{rows}x{columns} pixels"
         )
-    step = step or rows
-    if not 1 <= step <= rows:
-        raise UserError(f"steps of {step} pixels leave gaps: a tile is answered for {rows}")
+    step = step or answered
+    if not 1 <= step <= answered:
+        raise UserError(f"steps of {step} pixels leave gaps: a tile is answered for {answered}")
     # The last tile answers for pixels beyond the image.
-    beyond = [rows - step + -size % step for size in (height, width)]
+    beyond = [answered - step + -size % step for size in (height, width)]
     pads = [(lost // 2, lost // 2 + pixels) for pixels in beyond]
     mirrored = np.pad(image, [*pads, (0, 0)], "reflect")
-    answers = np.empty((height, width, features), answer.dtype)
+    answers = np.empty((scale * height, scale * width, features), answer.dtype)
     for top in range(0, height, step):
         for left in range(0, width, step):
             piece = apply(jnp.asarray(mirrored[None, top : top + tile, left : left + tile]))
-            here = answers[top : top + step, left : left + step]
+            here = answers[scale * top : scale * (top + step), scale * left : scale * (left + step)]
             here[:] = np.asarray(piece)[0, : here.shape[0], : here.shape[1]]
+            advance()
     return answers
