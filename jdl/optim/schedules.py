@@ -1,9 +1,38 @@
-"""Schedules of the learning rate."""
+"""Schedules of the learning rate that optax lacks.
+
+It has the lectures' step decay, γ₀ κᵗ in epochs t (`optax.exponential_decay(γ₀, steps_per_epoch, κ,
+staircase=True)`), exponential decay, γ₀ exp(−κ t) (the same, without stairs, by exp(−κ)), and the
+cosine (`optax.cosine_decay_schedule`).
+"""
 
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from jdl.errors import UserError
+
+# A sweep tries several in one program: then it is traced.
+Rate = float | Float[Array, ""]
+
+
+def time_based(initial: Rate, decay: Rate, steps: int = 1) -> optax.Schedule:
+    """Lowers the rate in inverse proportion to time: search, then converge.
+
+        γ(n) = γ₀ / (1 + κ n / s)                                                   (1)
+
+    Args:
+        initial: γ₀.
+        decay: κ.
+        steps: s, updates in the unit of time: those of an epoch, in the lectures.
+
+    Example:
+        >>> schedule = time_based(0.8, 1.0, steps=10)
+        >>> [round(float(schedule(step)), 3) for step in (0, 10, 30)]
+        [0.8, 0.4, 0.2]
+
+    Source: Darken and Moody, 1990, https://papers.nips.cc/paper/400.
+    """
+    return lambda step: initial / (1 + decay * step / steps)
 
 
 def with_warmup(schedule: optax.Schedule, steps: int) -> optax.Schedule:
@@ -32,7 +61,7 @@ def with_warmup(schedule: optax.Schedule, steps: int) -> optax.Schedule:
 
 
 def warmup_cosine(
-    peak: float, warmup_steps: int, num_steps: int, *, start: float = 0.0, end: float = 0.0
+    peak: Rate, warmup_steps: int, num_steps: int, *, start: float = 0.0, end: float = 0.0
 ) -> optax.Schedule:
     """Raises the rate linearly, then lowers it along half a period of a cosine.
 
@@ -61,11 +90,19 @@ def warmup_cosine(
             f"a run of {num_steps} updates is over before its warm-up of {warmup_steps} is: "
             "train longer, or warm up for less"
         )
-    return optax.warmup_cosine_decay_schedule(start, peak, warmup_steps, num_steps, end)
+    # `optax.warmup_cosine_decay_schedule` asks whether the peak is zero, which no trace knows.
+    share = end / peak if end else 0.0
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(start, peak, warmup_steps),
+            optax.cosine_decay_schedule(peak, num_steps - warmup_steps, share),
+        ],
+        [warmup_steps],
+    )
 
 
 def warmup_stable_decay(
-    peak: float, warmup_steps: int, decay_steps: int, num_steps: int
+    peak: Rate, warmup_steps: int, decay_steps: int, num_steps: int
 ) -> optax.Schedule:
     """Raises the rate linearly, keeps it, and lowers it to zero along half a period of a cosine.
 
@@ -103,7 +140,7 @@ def warmup_stable_decay(
     )
 
 
-def noam(width: int, warmup_steps: int, factor: float = 1.0) -> optax.Schedule:
+def noam(width: int, warmup_steps: int, factor: Rate = 1.0) -> optax.Schedule:
     """Raises the rate linearly, then lowers it with the inverse square root of the step.
 
         η(n) = f · d^−½ · min(m^−½, m · w^−3/2),  m = n + 1                         (1)

@@ -16,7 +16,7 @@ from jdl.data.augment import Augmentation, augment_batch
 from jdl.data.mixing import Mixture
 from jdl.errors import UserError
 from jdl.ops.random import piece_key
-from jdl.train.gradients import mean_gradients
+from jdl.train.gradients import mean_gradients, sum_over_devices
 from jdl.train.metrics import Metrics, mean
 from jdl.train.state import AveragedState, TrainState
 from jdl.train.task import Batch
@@ -120,7 +120,10 @@ class Classification:
         gradients, model_state, metrics = mean_gradients(
             self._loss, state.params, state.model_state, batch, key, self.microbatches
         )
-        state = state.apply(gradients, self.optimizer).replace(model_state=model_state)
+        loss = sum_over_devices(metrics["loss"])
+        state = state.apply(
+            gradients, self.optimizer, value=loss.total / jnp.maximum(loss.count, 1)
+        ).replace(model_state=model_state)
         if isinstance(state, AveragedState) and self.ema is not None:
             state = state.averaged(self.ema)
         return state, metrics

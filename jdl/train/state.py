@@ -53,17 +53,23 @@ class TrainState(flax.struct.PyTreeNode):
         """The collections that `model.apply` takes."""
         return {"params": self.params, **self.model_state}
 
-    def apply(self, gradients: PyTree, optimizer: optax.GradientTransformation) -> "TrainState":
+    def apply(
+        self, gradients: PyTree, optimizer: optax.GradientTransformation, **told: Any
+    ) -> "TrainState":
         """Moves the parameters by one update of the optimiser.
 
         Args:
             gradients: a pytree like `params`.
             optimizer: the transformation that `create` was given.
+            told: what some optimisers are told beside, as `value`, the loss.
 
         Returns:
             The next state; `model_state` is left as it is.
         """
-        updates, optimizer_state = optimizer.update(gradients, self.optimizer_state, self.params)
+        optimizer = optax.with_extra_args_support(optimizer)
+        updates, optimizer_state = optimizer.update(
+            gradients, self.optimizer_state, self.params, **told
+        )
         return self.replace(
             params=optax.apply_updates(self.params, updates), optimizer_state=optimizer_state
         )

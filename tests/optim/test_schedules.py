@@ -1,8 +1,11 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 from jdl.errors import UserError
-from jdl.optim.schedules import noam, warmup_cosine, warmup_stable_decay, with_warmup
+from jdl.optim.schedules import noam, time_based, warmup_cosine, warmup_stable_decay, with_warmup
 
 
 def test_a_schedule_that_was_warmed_up_is_where_it_would_have_been():
@@ -41,3 +44,50 @@ def test_noam_rises_to_the_end_of_the_warm_up_and_falls_with_the_root():
     assert max(rates) == rates[99] == pytest.approx(2 * rates[399])
     with pytest.raises(UserError, match="at least 1 step, not 0"):
         noam(64, 0)
+
+
+EPOCHS = np.arange(6)
+LECTURE = {
+    "time-based": (lambda rate: time_based(rate, 0.7, 10), 1 / (1 + 0.7 * EPOCHS)),
+    "step": (lambda rate: optax.exponential_decay(rate, 10, 0.7, staircase=True), 0.7**EPOCHS),
+    "exponential": (
+        lambda rate: optax.exponential_decay(rate, 10, np.exp(-0.7)),
+        np.exp(-0.7 * EPOCHS),
+    ),
+    "cosine": (
+        lambda rate: optax.cosine_decay_schedule(rate, 50),
+        (1 + np.cos(np.pi * EPOCHS / 5)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LECTURE)
+def test_the_lectures_schedules_by_epoch(name):
+    make, expected = LECTURE[name]
+    schedule = make(0.3)
+    found = [float(schedule(10 * epoch)) for epoch in EPOCHS]
+    assert found == pytest.approx(0.3 * expected, abs=1e-7)
+
+
+def test_between_two_epochs_only_steps_stand_still():
+    assert LECTURE["step"][0](1.0)(19) == LECTURE["step"][0](1.0)(10)
+    for name in ("time-based", "exponential", "cosine"):
+        schedule = LECTURE[name][0](1.0)
+        assert schedule(10) > schedule(15) > schedule(20)
+
+
+MADE = {
+    **{name: make for name, (make, _) in LECTURE.items()},
+    "warm-up": lambda rate: with_warmup(optax.constant_schedule(rate), 4),
+    "warm-up, cosine": lambda rate: warmup_cosine(rate, 4, 50),
+    "warm-up, stable, decay": lambda rate: warmup_stable_decay(rate, 4, 10, 50),
+    "noam": lambda rate: noam(64, 10, rate),
+    "one cycle": lambda rate: optax.cosine_onecycle_schedule(50, rate),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_rates_may_be_traced_as_a_sweep_does(name):
+    at = lambda rate: MADE[name](rate)(jnp.int32(7))
+    rates = jnp.array([0.3, 0.01])
+    np.testing.assert_allclose(jax.jit(jax.vmap(at))(rates), [at(0.3), at(0.01)], rtol=1e-5)

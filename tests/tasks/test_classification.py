@@ -200,3 +200,22 @@ def test_five_guesses_are_measured_where_there_are_a_thousand_classes():
     assert few["top_5_accuracy"] == 0.5
     # A matrix of a million confusions shows nothing.
     assert "confusion" not in task.figures(state, batch, KEY)
+
+
+def test_the_optimizer_is_told_the_loss():
+    told = []
+
+    def update(updates, state, params=None, *, value, **_):
+        told.append(float(value))
+        return updates, state
+
+    optimizer = optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+    task = Classification(Heads(), optimizer, 3)
+    batch = {
+        "image": jnp.ones((4, 2, 2, 3)),
+        "label": LABELS,
+        "mask": jnp.array([1.0, 1.0, 0.0, 1.0]),
+        "row": jnp.arange(4),
+    }
+    _, metrics = task.train_step(task.init(KEY, batch), batch, KEY)
+    assert told == [pytest.approx(compute(metrics)["loss"])]
