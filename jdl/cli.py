@@ -20,7 +20,15 @@ from jdl.commands import (
     show_summary,
 )
 from jdl.errors import UserError
-from jdl.exploring import dream, explain, filter_photographs, restore, style
+from jdl.exploring import (
+    dream,
+    explain,
+    filter_photographs,
+    neighbours,
+    patches,
+    restore,
+    style,
+)
 from jdl.launch import (
     exit_on_user_error,
     list_experiments,
@@ -199,6 +207,36 @@ def make_parser() -> argparse.ArgumentParser:
     _network(explaining)
     explaining.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
     _picture_options(explaining, sized=False)
+
+    patching = add(
+        "patches",
+        patches,
+        "Draw the patches of images that a layer answers to most, and what of them counts.",
+    )
+    _network(patching)
+    patching.add_argument(
+        "images", metavar="IMAGE", type=Path, nargs="*", help="to look in; else a run's test split"
+    )
+    patching.add_argument("--layer", help="of maps; else the last one")
+    _picture_options(patching, sized=False)
+
+    neighbouring = add(
+        "neighbours",
+        neighbours,
+        "Draw the images that are nearest to others, as a network sees it.",
+    )
+    _network(neighbouring)
+    neighbouring.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
+    neighbouring.add_argument(
+        "--among",
+        metavar="IMAGE",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="else a run's training split",
+    )
+    neighbouring.add_argument("--layer", help="in whose activations they are near; else the last")
+    _picture_options(neighbouring, sized=False)
 
     restoring = add(
         "restore",

@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jdl.commands import changes_told, open_trained, reopen, restore_state
-from jdl.errors import UserError
+from jdl.errors import UserError, unknown
 from jdl.launch import prepare_process
 from jdl.train.options import Options
 
@@ -41,7 +42,7 @@ def dream(known: argparse.Namespace) -> None:
         known.network, known.image = None, known.network
     if known.image is None and known.towards is None:
         raise UserError("there is nothing to dream of: name an image, or a class with --towards")
-    network, folder = _open_network(known.network, known.weights)
+    network, folder, _ = _open_network(known.network, known.weights)
     if known.image is None:
         image, picture, steps = Path(known.towards), None, 40
         shape = network.shape
@@ -75,7 +76,7 @@ def style(known: argparse.Namespace) -> None:
     from jdl.explore.predictions import picture_files
     from jdl.explore.progress import progress
 
-    network, folder = _open_network(known.network, known.weights)
+    network, folder, _ = _open_network(known.network, known.weights)
     content, style = (
         jnp.asarray(read_picture(path, network.shape[2], known.convert, known.size)) / 255
         for path in (known.content, known.style)
@@ -105,7 +106,7 @@ def explain(known: argparse.Namespace) -> None:
     from jdl.explore.predictions import picture_files
     from jdl.explore.progress import progress
 
-    network, folder = _open_network(known.network, known.weights)
+    network, folder, _ = _open_network(known.network, known.weights)
     pictures = [network.read(path, known.convert) for path in known.images]
     name, output = Path(network.name).name, known.output or folder / "explanations"
     files = picture_files(known.images, name, output)
@@ -119,6 +120,56 @@ def explain(known: argparse.Namespace) -> None:
     for path, explanation, file in zip(known.images, explanations, files):
         answers = ", ".join(f"{name} {score:.1%}" for name, score in explanation.answers)
         print(f"{path}: {answers}\n  {file}")
+
+
+def patches(known: argparse.Namespace) -> None:
+    """`jdl patches RUN|MODEL [IMAGE...]`."""
+    from jdl.explore.deconvnet import MOST, patches_figure, top_patches
+    from jdl.explore.predictions import picture_files
+    from jdl.explore.progress import progress
+
+    network, folder, experiment = _open_network(known.network, known.weights)
+    maps = network.maps(*network.shape[:2])
+    if not maps:
+        raise UserError(f"{network.name} has no layer of maps, of which patches could be seen")
+    layer = known.layer or list(maps)[-1]
+    if layer not in maps:
+        raise unknown(f"layer of {network.name}", layer, maps)
+    images = _look_among(network, known.images, known.convert, experiment and experiment.test)
+    with progress("looking for patches", min(MOST, maps[layer][-1])) as advance:
+        found = top_patches(
+            network.layer(layer), images, count=min(9, len(images)), advance=advance
+        )
+    title = f"What {layer} of {network.name} answers to: projected by the deconvnet, and as it is"
+    output = known.output or folder / "patches"
+    (file,) = picture_files([Path(f"{layer}.png")], Path(network.name).name, output)
+    patches_figure(found, title).savefig(file, dpi=150)
+    print(file)
+
+
+def neighbours(known: argparse.Namespace) -> None:
+    """`jdl neighbours RUN|MODEL IMAGE... [--among IMAGE...]`."""
+    import numpy as np
+
+    from jdl.explore.neighbours import embed, nearest_neighbours, neighbours_figure
+    from jdl.explore.predictions import picture_files
+
+    network, folder, experiment = _open_network(known.network, known.weights)
+    queries = np.stack([network.read(path, known.convert) for path in known.images])
+    among = _look_among(network, known.among, known.convert, experiment and experiment.train)
+    layer = known.layer or list(network.layers(*network.shape[:2]))[-1]
+    spaces = {
+        "pixels": lambda images: images.reshape(len(images), -1),
+        layer: lambda images: embed(network.layer(layer), images),
+    }
+    found = {}
+    for name, vectors in spaces.items():
+        where, _ = nearest_neighbours(vectors(queries), vectors(among), min(5, len(among)))
+        found[f"nearest in {name}"] = among[where]
+    output = known.output or folder / "neighbours"
+    (file,) = picture_files([Path(f"{layer}.png")], Path(network.name).name, output)
+    neighbours_figure(queries, found).savefig(file, dpi=150)
+    print(file)
 
 
 def restore(known: argparse.Namespace) -> None:
@@ -146,8 +197,12 @@ def restore(known: argparse.Namespace) -> None:
             print(file)
 
 
-def _open_network(name: str | None, weights: Path | None) -> tuple[Any, Path]:
-    """Opens a trained classifier, and says in which folder pictures of it go."""
+def _open_network(name: str | None, weights: Path | None) -> tuple[Any, Path, Any]:
+    """Opens a trained classifier.
+
+    Returns:
+        The network, in which folder pictures of it go, and its experiment if it is a run's.
+    """
     from jdl.explore.networks import packaged_weights, pretrained_network, run_network
     from jdl.weights import load_pretrained
 
@@ -158,7 +213,20 @@ def _open_network(name: str | None, weights: Path | None) -> tuple[Any, Path]:
         raise UserError(f"{weights} are the weights of a model: name it first")
     if weights is None:
         folder, experiment = open_trained(name)
-        return run_network(folder, experiment), folder
+        return run_network(folder, experiment), folder, experiment
     prepare_process(Options())
     with changes_told():
-        return pretrained_network(name, *load_pretrained(name, weights)), Path()
+        return pretrained_network(name, *load_pretrained(name, weights)), Path(), None
+
+
+def _look_among(network: Any, images: Sequence[Path], convert: bool, loader: Any) -> Any:
+    """Reads image files, or, where there are none, gathers those of a split."""
+    import numpy as np
+
+    from jdl.explore.networks import split_images
+
+    if images:
+        return np.stack([network.read(path, convert) for path in images])
+    if loader is None:
+        raise UserError(f"{network.name} comes without images: name some to look among")
+    return split_images(loader)

@@ -10,6 +10,13 @@ from PIL import Image
 from jdl.cli import main
 
 TINY = Path(__file__).parent / "train" / "tiny.py"
+# The same, which shows its maps as well.
+MAPPED = TINY.read_text().replace(
+    "        x = nn.avg_pool(nn.relu(x)",
+    "        x = nn.relu(x)\n"
+    '        self.sow("intermediates", "maps", x)\n'
+    "        x = nn.avg_pool(x",
+)
 RESTORATION = """
 import dataclasses
 from functools import partial
@@ -132,3 +139,34 @@ def test_a_run_restores_pictures_of_any_size(inside, capsys, refused):
         "restore", "tiny", "grey.png"
     )
     assert "unknown run 'resnet18'" in refused("restore", "resnet18", "colour.png")
+
+
+def test_the_patches_that_a_layer_answers_to(inside, capsys, refused):
+    Path("mapped.py").write_text(MAPPED)
+    main(["train", "mapped.py", "--steps", "2", "--devices", "1"])
+    capsys.readouterr()
+    main(["patches", "mapped"])
+    file = Path(capsys.readouterr().out.strip())
+    assert file == Path("runs/mapped/1/patches/maps_1.png")
+    assert Image.open(file).width > 600
+    main(["patches", "mapped", "grey.png", "--layer", "maps", "--output", "seen"])
+    assert capsys.readouterr().out.strip() == "seen/maps_1.png"
+    assert "unknown layer of mapped/1 'map'; the closest names are maps" in refused(
+        "patches", "mapped", "--layer", "map"
+    )
+    assert "tiny/1 has no layer of maps" in refused("patches", "tiny")
+    assert "runs/enlarge/1 is of no classifier" in refused("patches", "enlarge")
+
+
+def test_the_nearest_images_as_a_run_sees_them(inside, capsys, refused):
+    main(["neighbours", "tiny", "grey.png"])
+    file = Path(capsys.readouterr().out.strip())
+    assert file == Path("runs/tiny/1/neighbours/pooled_1.png")
+    wide = Image.open(file).width
+    main(["neighbours", "tiny", "grey.png", "--among", "grey.png", "grey.png", "--output", "near"])
+    assert capsys.readouterr().out.strip() == "near/pooled_1.png"
+    assert Image.open("near/pooled_1.png").width < wide / 1.8  # two of each, and not five
+    assert "offers no activation 'pool'; the closest are pooled" in refused(
+        "neighbours", "tiny", "grey.png", "--layer", "pool"
+    )
+    assert "colour.png is 30×40×3" in refused("neighbours", "tiny", "colour.png")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import JaxprEqn
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 from matplotlib.figure import Figure
 
@@ -21,6 +22,7 @@ from jdl.tasks.drawing import show_image
 Images = Float[Array, "batch height width channels"]
 Activations = Float[Array, "batch rows columns features"]
 
+MOST = 16  # features that fit on a page, with nine patches of each
 # What has an adjoint: filters transposed, or elements where they came from.
 # fmt: off
 LINEAR = frozenset(
@@ -138,7 +140,7 @@ class Patches:
 def top_patches(
     network: Callable[[Images], Activations],
     images: Float[np.ndarray, "images height width channels"],
-    features: Sequence[int],
+    features: Sequence[int] | None = None,
     count: int = 9,
     advance: Callable[[], None] = lambda: None,
 ) -> Patches:
@@ -148,9 +150,11 @@ def top_patches(
     receptive field, as far as the picture reaches.
 
     Args:
-        network: images → activations of the layer, as `deconvnet` takes it.
+        network: images → activations of the layer, as `deconvnet` takes it; a
+            `jax.tree_util.Partial` keeps weights out of the compiled program.
         images: to look for patches in.
-        features: which maps of the layer.
+        features: which maps of the layer; when None, those whose patches excite them most, `MOST`
+            at most.
         count: patches of each.
         advance: called after each feature.
 
@@ -158,7 +162,8 @@ def top_patches(
         The patches, and their projections.
 
     Raises:
-        UserError: as `deconvnet`; or there are fewer images, or no such feature.
+        UserError: as `deconvnet`; or there are fewer images, or no such feature, or none answers to
+            so many images.
 
     Example:
         >>> network = lambda x: jax.nn.relu(x[:, ::2, ::2])
@@ -171,18 +176,31 @@ def top_patches(
     """
     if len(images) < count:
         raise UserError(f"{count} patches are to come from as many images, not {len(images)}")
-    look = jax.jit(network)
-    maps = np.concatenate([look(images[i : i + 50]) for i in range(0, len(images), 50)])
+    network = network if isinstance(network, Partial) else Partial(network)
+
+    @jax.jit
+    def project(network, x, feature):
+        return deconvnet(network, x, lambda y: strongest(y, feature))
+
+    cut = _Cutter(network, images.shape)
+    # What it cannot go down through is refused before all images are looked at.
+    jax.eval_shape(project, network, images[:count], 0)
+    look = jax.jit(lambda network, x: network(x))
+    maps = np.concatenate([look(network, images[i : i + 50]) for i in range(0, len(images), 50)])
+    if features is None:
+        weakest = np.sort(maps.max((1, 2)), axis=0)[-count]
+        best = np.argsort(-weakest, kind="stable")[:MOST]
+        features = sorted(best[weakest[best] > 0].tolist())
+        if not features:
+            raise UserError(f"no feature of this layer answers to {count} of these images")
     if not set(features) <= set(range(maps.shape[-1])):
         raise UserError(f"the layer has features 0 to {maps.shape[-1] - 1}, not {features}")
-    project = jax.jit(lambda x, feature: deconvnet(network, x, lambda y: strongest(y, feature)))
-    cut = _Cutter(network, images.shape)
     found: list[tuple] = []
     for feature in features:
         peaks = maps[..., feature].reshape(len(images), -1)
         best = np.argsort(-peaks.max(1), kind="stable")[:count]
         wheres = [np.unravel_index(peaks[i].argmax(), maps.shape[1:3]) for i in best]
-        projections = np.asarray(project(images[best], feature))
+        projections = np.asarray(project(network, images[best], feature))
         found.append(
             (
                 [cut(images[i], where) for i, where in zip(best, wheres)],

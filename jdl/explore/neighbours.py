@@ -76,7 +76,7 @@ def embed(
 
 def neighbours_figure(
     queries: Float[np.ndarray, "queries height width channels"],
-    spaces: Mapping[str, Sequence[Any]],
+    spaces: Mapping[str, Sequence[Any] | np.ndarray],
 ) -> Figure:
     """Draws images, and beside each the nearest ones in several spaces.
 
@@ -93,16 +93,20 @@ def neighbours_figure(
         >>> len(figure.axes)
         12
     """
-    columns = 1 + sum(len(found[0]) for found in spaces.values())
-    figure = Figure(figsize=(0.9 * columns, 0.95 * len(queries) + 0.4), layout="constrained")
-    grid = figure.subplots(len(queries), columns, squeeze=False)
+    counts = [1, *(len(found[0]) for found in spaces.values())]
+    width = 0.9 * sum(counts) + 0.2 * len(spaces)
+    figure = Figure(figsize=(width, 0.95 * len(queries) + 0.3), layout="constrained")
+    # A gap between the images and their neighbours, and between spaces.
+    ratios = [ratio for count in counts for ratio in [1.0] * count + [0.2]][:-1]
+    grid = figure.add_gridspec(len(queries), len(ratios), width_ratios=ratios)
     for i, query in enumerate(queries):
-        show_image(grid[i, 0], query)
-        column = 1
-        for title, found in spaces.items():
-            for image in found[i]:
-                show_image(grid[i, column], image)
-                column += 1
-            if i == 0:
-                grid[0, column - len(found[i])].set_title(title, fontsize=9, loc="left")
+        rows = {"": [query]} | {title: found[i] for title, found in spaces.items()}
+        column = 0
+        for title, images in rows.items():
+            for place, image in enumerate(images, column):
+                axes = figure.add_subplot(grid[i, place])
+                show_image(axes, image)
+                if i == 0 and place == column:
+                    axes.set_title(title, fontsize=9, loc="left")
+            column += len(images) + 1
     return figure

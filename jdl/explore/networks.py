@@ -13,6 +13,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from jdl.data.loaders import Loader
 from jdl.errors import UserError, unknown
 from jdl.explore.features import features, offered
 from jdl.explore.photographs import read_image, read_picture
@@ -79,22 +80,35 @@ class Network:
     def _logit(self, variables, number, images) -> Float[Array, " batch"]:
         return self._logits(variables, images)[:, number]
 
-    def maps(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
-        """Lists the layers whose activations are maps, in the order in which they are computed.
+    def layer(self, name: str) -> Partial:
+        """Returns the function from images in [0, 1] to the activations of one layer."""
+
+        def activations(variables, images):
+            return features(self.model, variables, self.normalize(images), names=[name])[name]
+
+        return Partial(activations, self.variables)
+
+    def layers(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
+        """Lists the layers, in the order in which they are computed.
 
         Args:
             height: of the image, in pixels.
             width: likewise.
 
         Returns:
-            Rows, columns and features of each, by name.
+            Shapes of the activations of one image, by name.
 
         Raises:
             UserError: the network takes no images of this size.
         """
         images = jax.ShapeDtypeStruct((1, height, width, self.shape[2]), jnp.float32)
         found = offered(self.model, self.variables, images)
-        return {name: each.shape[1:] for name, each in found.items() if len(each.shape) == 4}
+        return {name: each.shape[1:] for name, each in found.items()}
+
+    def maps(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
+        """Lists those of `layers` that are maps: by name their rows, columns and features."""
+        layers = self.layers(height, width)
+        return {name: shape for name, shape in layers.items() if len(shape) == 3}
 
     def class_number(self, name: str) -> int:
         """Finds a class by its name or its number.
@@ -207,3 +221,30 @@ def run_network(folder: Path, experiment: Experiment) -> Network:
         (height, width, channels),
         task.class_names or [str(k) for k in range(task.num_classes)],
     )
+
+
+def split_images(
+    loader: Loader, most: int = 5000
+) -> Float[np.ndarray, "images height width channels"]:
+    """Gathers the images of a split.
+
+    Args:
+        loader: of the split; its batches have "image".
+        most: how many to take, from its beginning.
+
+    Returns:
+        In [0, 1].
+
+    Example:
+        >>> from jdl.data import InMemoryLoader
+        >>> loader = InMemoryLoader({"image": np.full((5, 2, 2, 1), 255, np.uint8)}, 4)
+        >>> split_images(loader).shape, float(split_images(loader, most=3).mean())
+        ((5, 2, 2, 1), 1.0)
+    """
+    parts: list[np.ndarray] = []
+    for batch in loader.eval_batches():
+        parts.append(batch["image"][batch["mask"] > 0])
+        if sum(map(len, parts)) >= most:
+            break
+    images = np.concatenate(parts)[:most]
+    return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)

@@ -197,6 +197,10 @@ def test_patches_are_where_the_feature_is_strongest():
         expected = np.where(picture == picture.max(), picture, 0)
         np.testing.assert_allclose(projection, expected, atol=1e-6)
     assert len(patches_figure(patches, "title").axes) == 2
+    # The other one answers to nothing, and is left out where nobody asks for it.
+    assert top_patches(network, images, count=4).features == [0]
+    with pytest.raises(UserError, match="no feature of this layer answers to 4 of these images"):
+        top_patches(network, 0 * images, count=4)
     with pytest.raises(UserError, match="9 patches .* not 3"):
         top_patches(network, images[:3], [0])
     with pytest.raises(UserError, match=r"features 0 to 1, not \[2\]"):
