@@ -7,6 +7,7 @@ import pytest
 import scipy.ndimage
 
 from jdl.data import augment
+from jdl.errors import UserError
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.uniform(jax.random.key(1), (6, 12, 9, 2))
@@ -17,6 +18,8 @@ FUNCTIONS = {
     "brightness": partial(augment.random_brightness, max_delta=0.3),
     "contrast": partial(augment.random_contrast, lower=0.5, upper=1.5),
     "affine": partial(augment.random_affine, rotation=15.0, scale=0.2, translation=2.0, shear=10.0),
+    "zoom": partial(augment.random_zoom, largest=1.3),
+    "elastic": partial(augment.random_elastic, strength=20.0, sigma=2.0),
 }
 IDENTITIES = {
     "flip": partial(augment.random_flip, probability=0.0),
@@ -24,6 +27,8 @@ IDENTITIES = {
     "brightness": partial(augment.random_brightness, max_delta=0.0),
     "contrast": partial(augment.random_contrast, lower=1.0, upper=1.0),
     "affine": augment.random_affine,
+    "zoom": partial(augment.random_zoom, largest=1.0),
+    "elastic": partial(augment.random_elastic, strength=0.0),
 }
 
 
@@ -35,7 +40,9 @@ def test_augmentation_does_not_depend_on_how_the_batch_is_cut(name):
     assert whole.shape == IMAGES.shape
     np.testing.assert_array_equal(whole, run(KEY, IMAGES, rows))
     parts = [run(KEY, IMAGES[cut], rows[cut]) for cut in (slice(0, 2), slice(2, 6))]
-    np.testing.assert_array_equal(whole, jnp.concatenate(parts))
+    # Products of matrices are rounded otherwise in batches of other sizes.
+    tolerance = 1e-5 if name == "elastic" else 0
+    np.testing.assert_allclose(whole, jnp.concatenate(parts), rtol=0, atol=tolerance)
     assert (whole != run(jax.random.key(9), IMAGES, rows)).any()
     assert (whole != IMAGES).any()
 
@@ -116,6 +123,42 @@ def test_shear_slants_columns():
     slant = np.rad2deg(np.arctan(np.asarray(column / row)))
     np.testing.assert_allclose(row, -10, atol=0.05)  # rows stay where they are
     assert 18 < np.abs(slant).max() <= 20.1
+
+
+def test_zoom_keeps_the_form_and_is_bounded():
+    rows, columns = jnp.mgrid[:61, :61] - 30
+    disc = jnp.exp(-(rows**2 + columns**2) / 50.0)[:, :, None]
+    keys = jax.random.split(KEY, 100)
+    zoomed = jax.jit(jax.vmap(partial(augment.random_zoom, largest=1.5), (0, None)))(keys, disc)
+    mass = zoomed[..., 0] / zoomed.sum((1, 2, 3))[:, None, None]
+    down, across = ((mass * axis[None] ** 2).sum((1, 2)) / 25 for axis in (rows, columns))
+    np.testing.assert_allclose(down, across, rtol=1e-3)
+    scale = np.sqrt(down)
+    assert 1.45 < scale.max() < 1.51
+    assert 0.66 < scale.min() < 0.7
+
+
+def test_elastic_shifts_are_smooth_and_as_wide_as_it_says():
+    """Images whose values are their pixels' places show where each was taken from."""
+    rows, columns = jnp.mgrid[:64.0, :64.0]
+    places = jnp.stack([rows, columns], -1)
+    distort = partial(augment.random_elastic, strength=34.0, sigma=4.0)
+    keys = jax.random.split(KEY, 30)
+    moved = jax.jit(jax.vmap(distort, (0, None)))(keys, places) - places[None]
+    moved = np.asarray(moved)[:, 12:-12, 12:-12]
+    assert moved.std() == pytest.approx(34 / (6.1 * 4), rel=0.1)
+    assert abs(moved.mean()) < 0.1
+    assert abs(np.corrcoef(moved[..., 0].ravel(), moved[..., 1].ravel())[0, 1]) < 0.1
+    # Of a field smoothed by σ, points at a distance d agree by exp(−d² / 4σ²).
+    for distance in (2, 6):
+        pair = moved[:, distance:], moved[:, :-distance]
+        found = np.corrcoef(*(side.ravel() for side in pair))[0, 1]
+        assert found == pytest.approx(np.exp(-(distance**2) / 64), abs=0.06)
+
+
+def test_elastic_needs_a_width():
+    with pytest.raises(UserError, match="sigma is positive, in pixels, not 0"):
+        augment.random_elastic(KEY, IMAGES[0], sigma=0.0)
 
 
 def test_erased_rectangles_have_the_area_and_form_that_they_should():
