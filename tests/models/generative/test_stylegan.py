@@ -145,6 +145,16 @@ def test_deviation_over_a_group_finds_examples_that_are_alike():
         np.testing.assert_allclose(found[k::2], expected, rtol=1e-4)
 
 
+def test_discriminator_judges_an_image_by_those_beside_it():
+    model = jdl.create_model("stylegan_discriminator", image_size=8, base_features=32)
+    images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
+    variables = jax.jit(model.init)(jax.random.key(0), images)
+    alone = model.apply(variables, images[:1])
+    copies = model.apply(variables, jnp.broadcast_to(images[:1], images.shape))
+    np.testing.assert_allclose(copies, np.repeat(alone, 4), rtol=1e-4)
+    assert abs(model.apply(variables, images)[0] - alone[0]) > 1e-3
+
+
 def test_discriminator_sees_every_pixel():
     model = jdl.create_model("stylegan_discriminator", image_size=16, base_features=64)
     images = jax.random.normal(jax.random.key(0), (4, 16, 16, 3))
