@@ -1,14 +1,14 @@
-"""What training a segmentation needs of masks, computed with NumPy and SciPy beforehand."""
+"""Masks: weights for training, and votes within regions; with NumPy and SciPy."""
 
 import numpy as np
 from jaxtyping import Float, Integer
 from scipy import ndimage
 
-Instances = Integer[np.ndarray, "height width"]
+Labels = Integer[np.ndarray, "height width"]
 
 
 def border_weights(
-    instances: Instances, weight: float = 10.0, deviation: float = 5.0
+    instances: Labels, weight: float = 10.0, deviation: float = 5.0
 ) -> Float[np.ndarray, "height width"]:
     """Weighs pixels for the loss, the narrow ways between objects most.
 
@@ -46,3 +46,27 @@ def border_weights(
     share = background.mean()
     balance = np.where(background, 0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else 1.0
     return balance + np.where(background, between, 0.0)
+
+
+def majority_vote(regions: Labels, labels: Labels) -> Labels:
+    """Gives all pixels of a region the label that most of them have.
+
+        ŷᵢ = argmaxₖ |{j: rⱼ = rᵢ, yⱼ = k}|                                          (1)
+
+    Where regions are superpixels, the edges of the labels become those of the picture; where they
+    are objects, each object is of one class.
+
+    Args:
+        regions: r, which region a pixel is of, from 0.
+        labels: y, from 0.
+
+    Returns:
+        ŷ; of labels that are equally frequent, the smallest.
+
+    Example:
+        >>> majority_vote(np.array([[0, 0, 0, 2]]), np.array([[5, 1, 5, 0]])).tolist()
+        [[5, 5, 5, 0]]
+    """
+    votes = np.zeros((regions.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(votes, (regions.ravel(), labels.ravel()), 1)
+    return votes.argmax(1)[regions]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jdl.ops.segmentation import border_weights
+from jdl.ops.segmentation import border_weights, majority_vote
 
 
 def test_a_known_case_by_hand():
@@ -46,3 +46,15 @@ def test_both_classes_weigh_the_same_and_the_mean_is_one_without_borders():
 @pytest.mark.parametrize("everywhere", [0, 3])
 def test_one_class_alone_weighs_one(everywhere):
     assert (border_weights(np.full((3, 4), everywhere)) == 1).all()
+
+
+def test_a_region_has_the_label_of_most_of_its_pixels():
+    rng = np.random.default_rng(0)
+    regions, labels = rng.integers(0, 6, (9, 11)), rng.integers(0, 4, (9, 11))
+    regions[regions == 3] = 7  # numbers need not be without gaps
+    voted = majority_vote(regions, labels)
+    for region in np.unique(regions):
+        here = labels[regions == region]
+        assert (voted[regions == region] == np.bincount(here).argmax()).all()
+    every = np.arange(99).reshape(9, 11)
+    np.testing.assert_array_equal(majority_vote(every, labels), labels)
