@@ -57,7 +57,7 @@ def freed_memory_is_given_back(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def compiled_programs_are_let_go():
-    """Linux gives a process 65,530 mappings: each program takes several, and LLVM crashes without."""
+    """Linux gives a process 65,530 mappings; each program takes several, and LLVM dies without."""
     yield
     if MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > 20_000:
         jax.clear_caches()
