@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jdl.data import load, prepare
-from jdl.data.builders import cracks, photos, textures
+from jdl.data.builders import cracks, digit_scenes, photos, textures
 from tests.data.test_builders import SPLITS, everything
 
 
