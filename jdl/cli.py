@@ -36,6 +36,7 @@ from jdl.launch import (
     parse_flags,
     train_all,
 )
+from jdl.tuning import check, sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,17 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argcomplete.autocomplete(parser)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     # An experiment's own flags are not the door's to know: they are read once it is imported.
-    if arguments[:1] == ["train"] and arguments[1:] not in ([], ["-h"], ["--help"]):
+    known_later = {"train": _train, "check": check, "sweep": sweep}.get("".join(arguments[:1]))
+    if known_later and arguments[1:] not in ([], ["-h"], ["--help"]):
         with exit_on_user_error():
             if arguments[1].startswith("-"):
                 raise UserError("the experiment's name comes first, then its flags")
-            module = load_experiment(arguments[1])
-            config, options = parse_flags(module, arguments[2:])
-            train_all(module, config, options)
+            known_later(arguments[1:])
         return
     known = parser.parse_args(arguments)
     with exit_on_user_error():
         known.command(known)
+
+
+def _train(arguments: Sequence[str]) -> None:
+    """`jdl train EXPERIMENT [its flags]`."""
+    module = load_experiment(arguments[0])
+    config, options = parse_flags(module, arguments[1:])
+    train_all(module, config, options)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -113,6 +120,20 @@ def make_parser() -> argparse.ArgumentParser:
     training = add("train", None, "Train an experiment; its own flags follow its name.")
     _names(training, "experiment", "name of an experiment, or a .py file of yours", _experiments)
     training.add_argument("--…", help="its flags: `jdl train EXPERIMENT --help` lists them")
+
+    checking = add(
+        "check", None, "Check an experiment before it is trained: data, loss, gradients."
+    )
+    _names(checking, "experiment", "as of train", _experiments)
+    checking.add_argument("--…", help="its flags, as of train")
+
+    sweeping = add("sweep", None, "Try several numbers for a flag of an experiment, all at once.")
+    _names(sweeping, "experiment", "as of train", _experiments)
+    sweeping.add_argument(
+        "--…",
+        help="its flags, as of train, but some with several numbers, as in "
+        "--learning-rate 0.3 0.1 0.03; --resume goes on with the latest sweep",
+    )
 
     evaluating = add("evaluate", evaluate_run, "Measure the best checkpoint of a run.")
     _names(evaluating, "run", _RUN, _runs)

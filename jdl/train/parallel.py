@@ -80,7 +80,7 @@ class Executor(Protocol):
         ...
 
 
-class _Steps:
+class Steps:
     """The pure functions that both executors compile, keyed by the run's root key."""
 
     def __init__(self, task: Task, seed: int):
@@ -144,7 +144,7 @@ class JitExecutor:
         self.mesh = Mesh(grid, (AXIS, "model"), axis_types=(AxisType.Auto,) * 2)
         self.batch_sharding = NamedSharding(self.mesh, P((AXIS, "model")))
         self.whole = NamedSharding(self.mesh, P())
-        self.steps = _Steps(task, seed)
+        self.steps = Steps(task, seed)
         self._train: Callable | None = None
         compile_metrics = partial(
             jax.jit, in_shardings=(None, self.batch_sharding, None), out_shardings=self.whole
@@ -218,7 +218,7 @@ class PmapExecutor:
         self.local_devices = [d for d in devices if d.process_index == jax.process_index()]
         mesh = Mesh(np.array(self.local_devices), (AXIS,), axis_types=(AxisType.Auto,))
         self.batch_sharding = NamedSharding(mesh, P(AXIS))
-        self.steps = _Steps(task, seed)
+        self.steps = Steps(task, seed)
         pmap = partial(jax.pmap, axis_name=AXIS, devices=devices)
         self._init = pmap(self.steps.init)
         self._train = pmap(self.steps.train, in_axes=(0, 0, None), donate_argnums=0)
