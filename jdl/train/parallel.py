@@ -88,19 +88,24 @@ class Steps:
         self.seed = seed
 
     def key(self, stream: int, step: Any) -> Key[Array, ""]:
+        """The key of a step of one of the streams above."""
         return stream_key(jax.random.key(self.seed), stream, step)
 
     def init(self, batch: Batch) -> PyTree:
+        """The state before the first step."""
         return self.task.init(self.key(INIT, 0), batch)
 
     def train(self, state: PyTree, batch: Batch, step: Array) -> tuple[PyTree, Metrics]:
+        """One update."""
         state, metrics = self.task.train_step(state, batch, self.key(TRAIN, step))
         return state, sum_over_devices(metrics)
 
     def evaluate(self, state: PyTree, batch: Batch, step: Array) -> Metrics:
+        """The metrics of one evaluation batch."""
         return sum_over_devices(self.task.eval_step(state, batch, self.key(EVALUATE, step)))
 
     def test(self, state: PyTree, batch: Batch, step: Array) -> Metrics:
+        """The metrics of one batch of the final measurement."""
         measure = getattr(self.task, "test_step", self.task.eval_step)
         # A stream of its own: samples that chose the best checkpoint are not measured again.
         return sum_over_devices(measure(state, batch, self.key(TEST, step)))
