@@ -135,8 +135,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--learning-rate 0.3 0.1 0.03; --resume goes on with the latest sweep",
     )
 
-    evaluating = add("evaluate", evaluate_run, "Measure the best checkpoint of a run.")
-    _names(evaluating, "run", _RUN, _runs)
+    evaluating = add(
+        "evaluate",
+        evaluate_run,
+        "Measure the best checkpoint of a run; of several classifiers, also their mean.",
+    )
+    _names(evaluating, "runs", _RUN, _runs, nargs="+", metavar="RUN")
     evaluating.add_argument("--split", choices=("validation", "test"), default="test")
 
     comparing = add("compare", compare_runs, "Write a table of runs: what they reached and cost.")

@@ -57,11 +57,14 @@ def show_summary(known: argparse.Namespace) -> None:
 
 
 def evaluate_run(known: argparse.Namespace) -> None:
-    """`jdl evaluate RUN`."""
+    """`jdl evaluate RUN` and `jdl evaluate RUN RUN RUN`."""
     from jdl.train.loop import evaluate
     from jdl.train.reporting import format_metrics, format_value
 
-    folder, experiment = reopen(known.run)
+    if len(known.runs) > 1:
+        _evaluate_ensemble(known.runs, known.split)
+        return
+    folder, experiment = reopen(known.runs[0])
     loader = experiment.test if known.split == "test" else experiment.validation
     if loader is None:
         raise UserError(f"{folder} has no {known.split} split")
@@ -70,6 +73,28 @@ def evaluate_run(known: argparse.Namespace) -> None:
     for name, value in result.test.items():
         if isinstance(value, list):
             print(f"{name}: {'  '.join(format_value(v) for v in value)}")
+
+
+def _evaluate_ensemble(runs: Sequence[str], split: str) -> None:
+    """Prints what runs measure one by one, and the mean of their probabilities."""
+    from jdl.explore.ensemble import check_members, check_same_examples, measure_ensemble
+    from jdl.train.reporting import format_metrics
+
+    opened = [reopen(run) for run in runs]
+    experiments = {str(folder): experiment for folder, experiment in opened}
+    if len(experiments) < len(runs):
+        raise UserError("a run is named twice: an ensemble is of different runs")
+    check_members({name: experiment.task for name, experiment in experiments.items()})
+    loaders = {name: getattr(experiment, split) for name, experiment in experiments.items()}
+    check_same_examples(loaders, split)
+    members = {
+        name: (experiment.task, restore_state(experiment, Path(name)))
+        for name, experiment in experiments.items()
+    }
+    measured = measure_ensemble(members, next(iter(loaders.values())))
+    width = max(map(len, measured))
+    for name, values in measured.items():
+        print(f"{name:<{width}}  {split}: {format_metrics({**values})}")
 
 
 def compare_runs(known: argparse.Namespace) -> None:

@@ -82,6 +82,21 @@ def test_bench_prints_the_ratio(capsys):
     assert ratio.startswith("ratio")
 
 
+def test_an_ensemble_is_measured_beside_its_members(tmp_path, monkeypatch, capsys, refused):
+    monkeypatch.chdir(tmp_path)
+    few = ["--steps", "20", "--devices", "1"]
+    for name, flags in (("a", ["--seed", "1"]), ("b", []), ("c", ["--num-classes", "5"])):
+        main(["train", str(TINY), "--name", name, *few, *flags])
+    capsys.readouterr()
+    main(["evaluate", "tiny/a", "tiny/b"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["runs/tiny/a", "runs/tiny/b", "ensemble"]
+    for line, name in zip(lines, "ab"):
+        main(["evaluate", f"tiny/{name}"])
+        assert line.split("accuracy ")[1].split()[0] in capsys.readouterr().out
+    assert "runs/tiny/a has 4 classes and runs/tiny/c 5" in refused("evaluate", "tiny/a", "tiny/c")
+
+
 def test_summary_prints_totals(capsys):
     main(["summary", "lenet5", "--shape", "32,32,1"])
     out = capsys.readouterr().out
@@ -104,6 +119,7 @@ def test_summary_prints_totals(capsys):
         (["list", "models", "x*"], "there are no models like 'x*'"),
         (["data", "prepare", "mnist5"], "unknown dataset 'mnist5'; the closest names are mnist"),
         (["evaluate", "nothing"], "unknown run 'nothing'"),
+        (["evaluate", "tiny/1", "runs/tiny/1"], "a run is named twice"),
         (["predict", "tiny/1", "nothing.png"], "nothing.png cannot be read as an image"),
         (["sample", "tiny"], "is not generative"),
         (["sample", "tiny", "--condition", "7"], "is not generative"),
