@@ -42,7 +42,7 @@ class Config:
     features: int = 24
     num_blocks: int = 4
     epochs: int = 12
-    batch_size: int = 8
+    batch_size: int = 4
     learning_rate: float = 2e-3
     seed: int = 0
 
@@ -83,9 +83,9 @@ def build(config: Config) -> Experiment:
             augment=random_symmetry,
             border=8,
             classical={
-                # Of 5, 10, 20 and 30 steps, and of 0.003 to 0.3, what is best for them.
-                "Richardson-Lucy": told(richardson_lucy, 5),
-                "Wiener": told(wiener, 0.3),
+                # Of 3 to 20 steps, and of 0.01 to 1, what is best on the validation pieces.
+                "Richardson-Lucy": told(richardson_lucy, 10),
+                "Wiener": told(wiener, 0.1),
             },
         ),
         train=train,

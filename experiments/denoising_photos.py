@@ -26,6 +26,7 @@ from jdl.data import InMemoryLoader, load
 from jdl.data.augment import random_symmetry
 from jdl.data.noise import gaussian_noise
 from jdl.launch import run
+from jdl.layers.patches import Patched
 from jdl.tasks.classical_restoration import total_variation
 from jdl.tasks.denoising import non_local_means
 from jdl.tasks.restoration import Restoration
@@ -40,9 +41,11 @@ class Config:
     sigma: float = 25.0
     """Deviation of the noise; pixels are from 0 to 255."""
     prediction: Literal["residual", "direct"] = "residual"
-    features: tuple[int, ...] = (24, 48, 96)
-    epochs: int = 8
-    batch_size: int = 8
+    patch: int = 2
+    """Height and width of the pixels that the network sees as one."""
+    features: tuple[int, ...] = (48, 96)
+    epochs: int = 12
+    batch_size: int = 4
     learning_rate: float = 2e-3
     seed: int = 0
 
@@ -58,12 +61,15 @@ def build(config: Config) -> Experiment:
     deviation = config.sigma / 255
     return Experiment(
         task=Restoration(
-            model=create_model(
-                "unet_same",
-                num_classes=3,
-                features=config.features,
-                dropout=0.0,
-                head_init=nn.initializers.zeros,
+            model=Patched(
+                create_model(
+                    "unet_same",
+                    num_classes=3 * config.patch**2,
+                    features=config.features,
+                    dropout=0.0,
+                    head_init=nn.initializers.zeros,
+                ),
+                config.patch,
             ),
             optimizer=optax.adam(optax.cosine_onecycle_schedule(num_steps, config.learning_rate)),
             degrade=partial(gaussian_noise, deviation=deviation),

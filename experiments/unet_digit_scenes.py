@@ -12,6 +12,7 @@ their digits nor their patches of texture were seen in training.
 
 import dataclasses
 
+import numpy as np
 import optax
 
 from jdl import create_model
@@ -37,13 +38,19 @@ class Config:
     seed: int = 0
 
 
-def build(config: Config) -> Experiment:
-    """Wires scenes, a same-padded U-Net and AdamW with one cycle of the rate."""
+def scenes(dataset: str) -> dict[str, dict[str, np.ndarray]]:
+    """Loads the splits: scenes, and the class of each of their pixels."""
     splits = {}
     for name in ("train", "validation", "test"):
-        arrays = load(config.dataset, name).arrays()
+        arrays = load(dataset, name).arrays()
         validate_labels(arrays["mask"], len(CLASSES))
         splits[name] = {"image": arrays["image"], "mask_label": arrays["mask"]}
+    return splits
+
+
+def build(config: Config) -> Experiment:
+    """Wires scenes, a same-padded U-Net and AdamW with one cycle of the rate."""
+    splits = scenes(config.dataset)
     train = InMemoryLoader(splits["train"], config.batch_size, seed=config.seed)
     num_steps = config.epochs * train.steps_per_epoch
     schedule = optax.cosine_onecycle_schedule(num_steps, config.learning_rate)

@@ -57,6 +57,28 @@ def contacts(instances: Instances) -> Bool[Array, "height width"]:
     return (instances > 0) & (_highest(instances) != lowest)
 
 
+def trimap(
+    classes: Int[Array, "batch height width"], distance: int
+) -> Bool[Array, "batch height width"]:
+    """Finds the pixels that have another class not far from them.
+
+    Args:
+        classes: of each pixel.
+        distance: how far to look, along both axes, in pixels.
+
+    Example:
+        >>> trimap(jnp.array([[[0, 0, 0, 3, 3, 3]]]), 2).astype(int).tolist()
+        [[[0, 1, 1, 1, 1, 0]]]
+
+    Source: Kohli et al., 2009, https://doi.org/10.1007/s11263-008-0202-0, section 5.
+    """
+    window = (1, 2 * distance + 1, 2 * distance + 1)
+    least = jnp.iinfo(classes.dtype).min
+    highest = partial(lax.reduce_window, init_value=least, computation=lax.max)
+    around = {"window_dimensions": window, "window_strides": (1, 1, 1), "padding": "SAME"}
+    return highest(classes, **around) != -highest(-classes, **around)
+
+
 def _highest(values: Int[Array, "height width"]) -> Int[Array, "height width"]:
     """The highest of each 3×3 neighbourhood."""
     least = jnp.iinfo(values.dtype).min

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from jdl.ops.objects import trimap
 from jdl.ops.random import piece_key
 from jdl.tasks.classification import to_float
 from jdl.train.gradients import mean_gradients
@@ -21,6 +22,8 @@ from jdl.train.task import Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+BAND = 2  # pixels on both sides of a boundary
 
 
 def centre(images: Array) -> Float[Array, "*shape"]:
@@ -40,7 +43,8 @@ class Segmentation:
         L = −Σᵢ w(yᵢ) log softmax(f(x))ᵢ,yᵢ / Σᵢ w(yᵢ)                              (1)
         IoUₖ = |{i: ŷᵢ = k} ∩ {i: yᵢ = k}| / |{i: ŷᵢ = k} ∪ {i: yᵢ = k}|            (2)
 
-    over the pixels i of the whole split. A batch has "image" [batch, height, width, channels] and
+    over the pixels i of the whole split, and again over those within two pixels of another class
+    (`boundary_iou`), of which a coarse answer gets fewer right. A batch has "image" [batch, height, width, channels] and
     "mask_label" [batch, height, width], the class of each pixel.
 
     Source: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, section 3, of whose weight
@@ -100,15 +104,21 @@ class Segmentation:
         """Cross-entropy in nats per pixel, pixel accuracy, and the IoU (2) of each class."""
         logits = self.model.apply(state.variables, centre(batch["image"]))
         metrics = self._measure(logits, batch, ())[1]
-        classes = range(len(self.class_names))
         real = (batch["mask"] > 0)[:, None, None]
-        predicted, truth = logits.argmax(-1), batch["mask_label"]
+        predicted, truth = logits.argmax(-1), batch["mask_label"].astype(jnp.int32)
+        return metrics | {
+            "iou": self._overlap(predicted, truth, real),
+            "boundary_iou": self._overlap(predicted, truth, real & trimap(truth, BAND)),
+        }
+
+    def _overlap(self, predicted: Array, truth: Array, counted: Array) -> Mean:
         both, either = [], []
-        for k in classes:  # One class at a time: a one-hot of every pixel would not fit in cache.
-            p, t = (predicted == k) & real, (truth == k) & real
+        # One class at a time: a one-hot of every pixel would not fit in cache.
+        for k in range(len(self.class_names)):
+            p, t = (predicted == k) & counted, (truth == k) & counted
             both.append((p & t).sum(dtype=jnp.float32))
             either.append((p | t).sum(dtype=jnp.float32))
-        return metrics | {"iou": Mean(jnp.stack(both), jnp.stack(either))}
+        return Mean(jnp.stack(both), jnp.stack(either))
 
     @partial(jax.jit, static_argnums=0)
     def segment(

@@ -24,6 +24,7 @@ from .test_recipes import SHRUNK as RECIPES
 SHRUNK = {
     "lenet5_mnist": {"epochs": 1},
     "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
+    "fcn_digit_scenes": {"epochs": 1, "widths": (2,) * 5, "hidden": 4, "batch_size": 4},
     "unet_cracks": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "unet_instances": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "denoising_photos": {"epochs": 1, "features": (4, 8), "batch_size": 4},

@@ -1,10 +1,12 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from jdl.ops.objects import connected_components, contacts, match_objects
+from jdl.ops.objects import connected_components, contacts, match_objects, trimap
 
 
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.8])
@@ -45,3 +47,13 @@ def test_objects_are_found_above_half_of_what_either_covers():
     assert match.found.tolist() == [True, False, False, False, False]
     assert match.present.tolist() == [True] * 4 + [False]
     assert int(match.proposed) == 4
+
+
+@pytest.mark.parametrize("distance", [1, 2])
+def test_trimap_is_where_another_class_is_near(distance):
+    classes = np.random.default_rng(0).choice([0, 0, 0, 0, 3, 7], (2, 6, 9)).repeat(2, 1)
+    found = trimap(jnp.array(classes), distance)
+    for image, place in itertools.product(range(2), np.ndindex(12, 9)):
+        rows, columns = (slice(max(0, i - distance), i + distance + 1) for i in place)
+        other = (classes[image, rows, columns] != classes[image][place]).any()
+        assert found[image][place] == other

@@ -136,6 +136,20 @@ def test_intersection_over_union_by_hand():
     assert values["pixel_accuracy"] == 0.5
 
 
+def test_what_is_wrong_far_from_boundaries_does_not_count_on_them():
+    truth = np.zeros((2, 3, 12), np.int32)
+    truth[:, :, :6] = 1
+    for column, expected in ((0, 1.0), (9, 1.0), (4, 0.5), (7, 0.5)):
+        answer = np.stack([1 - truth[0], truth[0]], -1).astype(np.float32)
+        answer[:, column] = answer[:, column, ::-1]
+        task = Segmentation(Given(answer_tuple(answer)), optax.sgd(0.0), ("a", "b"))
+        batch, key = batch_of(2, mask_label=jnp.array(truth)), jax.random.key(0)
+        values = compute(task.eval_step(task.init(key, batch), batch, key))
+        # Of the two columns on each side, one is right.
+        assert min(values["boundary_iou"]) == pytest.approx(expected)
+        assert min(values["iou"]) < 1
+
+
 def answer_tuple(array):
     return tuple(map(answer_tuple, array)) if array.ndim else float(array)
 
