@@ -6,8 +6,8 @@ first weights. `boundary_iou` is over the pixels that have another class within 
     jdl train fcn_digit_scenes --model fcn32s
     jdl train fcn_digit_scenes --sweep     # FCN-32s, FCN-16s and FCN-8s
 
-Seed 0, two cores of an Intel Xeon (AVX-512): the wall-clock is not yet measured here. Result: not yet
-measured here.
+Seed 0, two cores of an Intel Xeon (AVX-512): the wall-clock is not yet measured here. Result: not
+yet measured here.
 """
 
 import dataclasses
