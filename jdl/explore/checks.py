@@ -298,4 +298,6 @@ def _replaced(task: Any, **values: Any) -> Any:
 
 
 def _loss(metrics: Any) -> float:
-    return scalar(compute(jax.device_get(metrics))["loss"])
+    values = compute(jax.device_get(metrics))
+    # Of several tasks, the first's.
+    return scalar(values["loss"] if "loss" in values else next(iter(values.values())))
