@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -53,3 +54,37 @@ def ten_crop(images: Images, size: int) -> Float[Array, "10 batch size size chan
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = [images[:, top : top + size, left : left + size] for top, left in corners]
     return jnp.stack([*crops, *(crop[:, :, ::-1] for crop in crops)])
+
+
+def multi_scale(
+    images: Images, scales: Sequence[float]
+) -> Float[Array, "scales batch height width channels"]:
+    """Scales images about their centres: what VGG averages over.
+
+    Args:
+        images: a batch.
+        scales: enlargements; 1 leaves an image as it is.
+
+    Returns:
+        As many views of every image, of its own size: what leaves it is cut off, and around what
+        is smaller there is zero.
+
+    Example:
+        >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)
+        >>> same, larger, smaller = multi_scale(image, (1.0, 2.0, 0.5))
+        >>> [float(view[0, 0, 0, 0]) for view in (same + 1, larger, smaller)]
+        [1.0, 3.75, 0.0]
+
+    Source: Simonyan and Zisserman, 2015, https://arxiv.org/abs/1409.1556, section 3.2, by the size
+    of the image instead of that of a map that is averaged.
+    """
+    height, width = images.shape[1:3]
+
+    def view(scale: float) -> Images:
+        # The middle of the result is the middle of the image.
+        move = jnp.array([height, width]) * (1 - scale) / 2
+        return jax.image.scale_and_translate(
+            images, images.shape, (1, 2), jnp.full(2, scale), move, "linear"
+        )
+
+    return jnp.stack([view(scale) for scale in scales])

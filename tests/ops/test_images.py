@@ -1,8 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jdl.ops.images import standardize, ten_crop
+from jdl.ops.images import multi_scale, standardize, ten_crop
 
 IMAGES = jax.random.uniform(jax.random.key(0), (3, 8, 10, 3))
 
@@ -30,3 +31,24 @@ def test_ten_crops_are_five_and_their_mirrors():
     # The ten views of a mirrored image are the ten views of the image.
     mirrored = np.asarray(ten_crop(IMAGES[:, :, ::-1], 6))
     assert {view.tobytes() for view in mirrored} == {view.tobytes() for view in views}
+
+
+def test_scales_are_about_the_centre():
+    """A blurred point off the centre moves by the scale, and its width grows with it."""
+    rows, columns = jnp.mgrid[:41, :61]
+    point = jnp.exp(-((rows - 26.0) ** 2 + (columns - 24.0) ** 2) / 8)[None, :, :, None]
+    scales = (1.0, 1.5, 0.75)
+    views = np.asarray(multi_scale(point, scales))
+    np.testing.assert_allclose(views[0], point, atol=1e-6)
+    assert views.shape == (3, *point.shape)
+    for view, scale in zip(views[:, 0, :, :, 0], scales):
+        mass = view / view.sum()
+        assert (mass * (rows - 20)).sum() == pytest.approx(6 * scale, abs=0.05)
+        assert (mass * (columns - 30)).sum() == pytest.approx(-6 * scale, abs=0.05)
+    assert views[2][0, 0, 0, 0] == views[2][0, -1, -1, 0] == 0
+
+
+def test_smaller_views_have_nothing_around_them():
+    views = np.asarray(multi_scale(jnp.ones((1, 8, 8, 1)), (0.5,)))[0, 0, :, :, 0]
+    assert views[:2].max() == views[:, -2:].max() == 0
+    np.testing.assert_allclose(views[2:6, 2:6], 1, atol=1e-6)
