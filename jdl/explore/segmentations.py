@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from jdl.ops.segmentation import majority_vote
 from jdl.tasks.drawing import show_image
@@ -90,8 +91,9 @@ def segmentation_figure(
     for number in range(1, objects.max() + 1):
         rows, columns = np.nonzero(objects == number)
         name = class_names[classes[rows[0], columns[0]]]
-        at = FINE * columns.mean(), FINE * rows.min() - FINE
-        axes.text(*at, name, color="white", weight="bold", ha="center", va="bottom")
+        at = FINE * columns.mean(), FINE * rows.mean()
+        text = axes.text(*at, name, color="white", weight="bold", ha="center", va="center")
+        text.set_path_effects([withStroke(linewidth=3, foreground="black")])
     return figure
 
 
