@@ -37,8 +37,9 @@ def check(arguments: Sequence[str]) -> None:
 def sweep(arguments: Sequence[str]) -> None:
     """`jdl sweep EXPERIMENT --learning-rate 0.3 0.1 … [other flags]`.
 
-    Six rates for `lenet5_mnist --epochs 2`, nothing compiled beforehand: 39 s, and one run 26 to
-    33 s, on two cores of an Intel Xeon with AVX-512 that other programs kept busy.
+    Six rates for `lenet5_mnist`, nothing compiled beforehand: 39 s with `--epochs 2`, where one run
+    takes 26 to 33 s, and 113 s with `--epochs 8`, where one takes 41 s; on two cores of an Intel
+    Xeon with AVX-512 that other programs kept busy.
     """
     module = load_experiment(arguments[0])
     grid, rest = split_grid(module, arguments[1:])
