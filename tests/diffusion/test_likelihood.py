@@ -7,6 +7,8 @@ import pytest
 
 from jdl.diffusion.likelihood import log_density
 from jdl.diffusion.processes import SubVariancePreserving, VarianceExploding, VariancePreserving
+from jdl.ops.convolution import conv_general_dilated
+from jdl.ops.lowering import plain_lowerings
 
 from .known import MIXTURE
 
@@ -31,3 +33,22 @@ def test_the_estimate_of_the_trace_is_right_on_average():
     assert float(estimates.std()) > 0.05  # it is an estimate
     error = float(estimates.std()) / 300**0.5
     assert float(estimates.mean()) == pytest.approx(exact, abs=4 * error)
+
+
+def test_a_networks_fast_convolutions_give_what_plain_ones_do():
+    process = VariancePreserving()
+    kernel = 0.1 * jax.random.normal(jax.random.key(0), (3, 3, 1, 4))
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 4))
+    keys = jax.random.split(jax.random.key(2), 2)
+
+    def denoise(noisy, t):
+        return jnp.tanh(conv_general_dilated(noisy, kernel, (1, 1), "SAME", feature_group_count=4))
+
+    def measure(images):
+        return log_density(denoise, process, images, keys, tolerance=1e-2)
+
+    assert "custom_vjp" in str(jax.make_jaxpr(denoise)(images, None))  # else both are plain
+    fast = jax.jit(measure)(images)
+    with plain_lowerings():
+        plain = jax.jit(lambda images: measure(images))(images)
+    np.testing.assert_allclose(fast, plain, rtol=1e-4)
