@@ -72,17 +72,14 @@ def trimap(
 
     Source: Kohli et al., 2009, https://doi.org/10.1007/s11263-008-0202-0, section 5.
     """
-    window = (1, 2 * distance + 1, 2 * distance + 1)
-    least = jnp.iinfo(classes.dtype).min
-    highest = partial(lax.reduce_window, init_value=least, computation=lax.max)
-    around = {"window_dimensions": window, "window_strides": (1, 1, 1), "padding": "SAME"}
-    return highest(classes, **around) != -highest(-classes, **around)
+    return _highest(classes, distance) != -_highest(-classes, distance)
 
 
-def _highest(values: Int[Array, "height width"]) -> Int[Array, "height width"]:
-    """The highest of each 3×3 neighbourhood."""
+def _highest(values: Int[Array, "*batch height width"], distance: int = 1) -> Array:
+    """The highest among the neighbours up to a distance along both axes."""
+    window = (*[1] * (values.ndim - 2), 2 * distance + 1, 2 * distance + 1)
     least = jnp.iinfo(values.dtype).min
-    return lax.reduce_window(values, least, lax.max, (3, 3), (1, 1), "SAME")
+    return lax.reduce_window(values, least, lax.max, window, (1,) * values.ndim, "SAME")
 
 
 class Match(NamedTuple):
