@@ -10,6 +10,7 @@ from jdl.data.loaders import BatchIterator, InMemoryLoader, Loader, validate_lab
 from jdl.data.prefetch import prefetch_to_device
 from jdl.data.preparation import is_prepared, prepare
 from jdl.data.sequences import BucketLoader, length_buckets, pad_sequences
+from jdl.data.side_by_side import SideBySideLoader, repeated
 from jdl.data.streaming import GrainLoader
 from jdl.data.text import BytePairTokenizer, CharacterTokenizer, TokenWindowLoader
 
@@ -22,6 +23,7 @@ __all__ = [
     "GrainLoader",
     "InMemoryLoader",
     "Loader",
+    "SideBySideLoader",
     "TokenWindowLoader",
     "data_directory",
     "is_prepared",
@@ -31,5 +33,6 @@ __all__ = [
     "pad_sequences",
     "prefetch_to_device",
     "prepare",
+    "repeated",
     "validate_labels",
 ]

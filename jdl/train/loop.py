@@ -25,7 +25,7 @@ from jdl.train.experiment import Experiment
 from jdl.train.metrics import Metrics, Value, scalar
 from jdl.train.options import Options
 from jdl.train.parallel import FIGURES, Executor, make_executor, stream_key
-from jdl.train.reporting import Reporter, training_curves
+from jdl.train.reporting import Reporter, read_metrics, training_curves
 from jdl.train.state import count_parameters
 from jdl.train.task import figures
 
@@ -361,8 +361,13 @@ def _show(
     if hasattr(experiment.task, "texts"):
         for name, text in experiment.task.texts(state, key).items():
             reporter.text(name, text, step)
-    curves = training_curves(reporter.workdir)
-    if curves is not None:
+    if hasattr(experiment.task, "conclude"):
+        texts, conclusions = experiment.task.conclude(read_metrics(reporter.workdir))
+        for name, text in texts.items():
+            reporter.text(name, text, step)
+            reporter.say(text)
+        drawn |= conclusions
+    elif (curves := training_curves(reporter.workdir)) is not None:
         drawn["curves"] = curves
     reporter.figures(step, drawn)
 

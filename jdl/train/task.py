@@ -29,6 +29,8 @@ class Task(Protocol):
     - `progress(state, key) -> dict[str, Figure]`: what it draws at each validation, with the same
       key each time.
     - `texts(state, key) -> dict[str, str]`: what a person would read.
+    - `conclude(lines) -> (texts, figures)`: what it says and draws, in place of the curves, when
+      all that the run has measured lies in metrics.jsonl.
     - `predict(state, images) -> list[dict[str, float]]`: names and scores, for `jdl predict`.
     - `sample(state, key, num_samples) -> images or texts`, for `jdl sample`.
     """

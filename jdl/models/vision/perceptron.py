@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jdl.errors import UserError
+from jdl.layers.normalization import BatchNorm
 from jdl.models.registry import image, register_model
 
 
@@ -26,6 +28,8 @@ class MLP(nn.Module):
         num_classes: number of logits.
         activation: f.
         dropout: rate, after each hidden layer.
+        batch_norm: normalise what f is given, over the batch.
+        kernel_init: initialiser of all W.
         in_channels: channels of the images.
         dtype: of the computation; parameters stay float32.
     """
@@ -34,6 +38,8 @@ class MLP(nn.Module):
     num_classes: int = 10
     activation: Callable[[Array], Array] = nn.relu
     dropout: float = 0.0
+    batch_norm: bool = False
+    kernel_init: Initializer = nn.initializers.lecun_normal()
     in_channels: int = 1
     dtype: DTypeLike | None = None
 
@@ -45,7 +51,7 @@ class MLP(nn.Module):
 
         Args:
             inputs: of any shape, always the same one.
-            train: apply dropout.
+            train: apply dropout; normalise by the batch's own statistics.
 
         Returns:
             Logits.
@@ -60,10 +66,16 @@ class MLP(nn.Module):
             )
         x = inputs.reshape(len(inputs), -1)
         for i, size in enumerate(self.hidden_sizes):
-            x = self.activation(nn.Dense(size, dtype=self.dtype, name=f"hidden.{i}")(x))
+            x = self._dense(size, f"hidden.{i}")(x)
+            if self.batch_norm:
+                x = BatchNorm(train=train, dtype=self.dtype, name=f"norm.{i}")(x)
+            x = self.activation(x)
             self.sow("intermediates", f"activation.{i}", x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="output")(x)
+        return self._dense(self.num_classes, "output")(x)
+
+    def _dense(self, size: int, name: str) -> nn.Dense:
+        return nn.Dense(size, kernel_init=self.kernel_init, dtype=self.dtype, name=name)
 
 
 @register_model(

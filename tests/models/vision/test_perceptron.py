@@ -32,6 +32,23 @@ def test_dropout_only_when_training():
     assert (model.apply(variables, x, train=True, rngs=rngs) != still).any()
 
 
+def test_batch_norm_gives_the_activation_numbers_of_variance_one():
+    model = jdl.create_model("mlp", hidden_sizes=(8,), batch_norm=True, activation=lambda x: x)
+    x = jax.random.uniform(jax.random.key(1), (32, 28, 28, 1))
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+    _, seen = model.apply(variables, x, train=True, mutable=["batch_stats", "intermediates"])
+    (hidden,) = seen["intermediates"]["activation.0"]
+    assert jnp.allclose(hidden.mean(0), 0, atol=1e-4)
+    assert jnp.allclose(hidden.std(0), 1, atol=1e-2)
+    assert (seen["batch_stats"]["norm.0"]["mean"] != 0).all()
+
+
+def test_first_weights_are_those_that_were_asked_for():
+    model = jdl.create_model("mlp", kernel_init=jax.nn.initializers.constant(0.5))
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4)))["params"]
+    assert all((layer["kernel"] == 0.5).all() for layer in params.values())
+
+
 def test_perceptron_is_linear():
     model = jdl.create_model("perceptron")
     x, y = jax.random.normal(jax.random.key(1), (2, 1, 28, 28, 1))
