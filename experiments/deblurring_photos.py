@@ -27,6 +27,8 @@ from jdl.data.augment import random_symmetry
 from jdl.data.degradations import blur, motion_kernel
 from jdl.data.noise import gaussian_noise
 from jdl.launch import run
+from jdl.optim.muon import muon
+from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.classical_restoration import richardson_lucy, wiener
 from jdl.tasks.restoration import Restoration
 from jdl.train import Experiment
@@ -41,9 +43,9 @@ class Config:
     """Deviation of the noise; pixels are from 0 to 255."""
     features: int = 24
     num_blocks: int = 4
-    epochs: int = 12
+    epochs: int = 8
     batch_size: int = 4
-    learning_rate: float = 2e-3
+    learning_rate: float = 0.01
     seed: int = 0
 
 
@@ -76,7 +78,10 @@ def build(config: Config) -> Experiment:
             ),
             optimizer=optax.chain(
                 optax.clip_by_global_norm(1.0),
-                optax.adam(optax.cosine_onecycle_schedule(num_steps, config.learning_rate)),
+                muon(
+                    warmup_cosine(config.learning_rate, num_steps // 20, num_steps),
+                    warmup_cosine(config.learning_rate / 10, num_steps // 20, num_steps),
+                ),
             ),
             degrade=partial(moved, sigma=config.sigma),
             pictures=images["test"]["image"],

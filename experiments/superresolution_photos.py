@@ -22,13 +22,14 @@ from functools import partial
 from typing import Literal
 
 import flax.linen as nn
-import optax
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.augment import random_symmetry
 from jdl.data.degradations import shrink
 from jdl.launch import run
+from jdl.optim.muon import muon
+from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.restoration import Restoration
 from jdl.train import Experiment
 
@@ -48,7 +49,7 @@ class Config:
     """Numbers per pixel of SwinIR; its paper has 60."""
     epochs: int = 4
     batch_size: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 0.01
     seed: int = 0
 
 
@@ -81,7 +82,10 @@ def build(config: Config) -> Experiment:
     return Experiment(
         task=Restoration(
             model=make_model(config),
-            optimizer=optax.adam(optax.cosine_onecycle_schedule(num_steps, config.learning_rate)),
+            optimizer=muon(
+                warmup_cosine(config.learning_rate, num_steps // 20, num_steps),
+                warmup_cosine(config.learning_rate / 10, num_steps // 20, num_steps),
+            ),
             degrade=partial(shrink, scale=config.scale),
             pictures=images["test"]["image"],
             prediction="residual" if config.model == "unet" else "direct",
