@@ -44,8 +44,8 @@ class Segmentation:
         IoUₖ = |{i: ŷᵢ = k} ∩ {i: yᵢ = k}| / |{i: ŷᵢ = k} ∪ {i: yᵢ = k}|            (2)
 
     over the pixels i of the whole split, and again over those within two pixels of another class
-    (`boundary_iou`), of which a coarse answer gets fewer right. A batch has "image" [batch, height, width, channels] and
-    "mask_label" [batch, height, width], the class of each pixel.
+    (`boundary_iou`), of which a coarse answer gets fewer right. A batch has "image" [batch, height,
+    width, channels] and "mask_label" [batch, height, width], the class of each pixel.
 
     Source: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, section 3, of whose weight
     map (its equation 2) this is the balance of classes.
