@@ -54,7 +54,7 @@ class Config:
 
 
 def build(config: Config) -> Experiment:
-    """Wires photographs, noise, a same-padded U-Net and Adam with one cycle of the rate."""
+    """Wires photographs, noise, a same-padded U-Net and Muon with one cosine."""
     images = {
         name: {"image": load(config.dataset, name).arrays()["image"]}
         for name in ("train", "validation", "test")

@@ -72,7 +72,7 @@ def make_model(config: Config) -> nn.Module:
 
 
 def build(config: Config) -> Experiment:
-    """Wires photographs, their small copies, a network and Adam with one cycle of the rate."""
+    """Wires photographs, their small copies, a network and Muon with one cosine."""
     images = {
         name: {"image": load(config.dataset, name).arrays()["image"]}
         for name in ("train", "validation", "test")

@@ -58,31 +58,6 @@ def richardson_lucy(
     return _channelwise(undo, np.clip(image, 0, 1), len(kernel))
 
 
-def wiener(image: Photograph, kernel: Float[np.ndarray, "size size"], balance: float) -> Photograph:
-    """Undoes a known blur in the Fourier domain, where noise has not drowned it.
-
-        X = K̄ Y / (|K|² + λ |D|²),  D the Laplacian's transform                     (1)
-
-    Args:
-        image: y, in [0, 1].
-        kernel: k, of odd size.
-        balance: λ; the more noise, the larger.
-
-    Example:
-        >>> flat = np.full((9, 9, 1), 0.5, np.float32)
-        >>> bool(np.allclose(wiener(flat, np.full((3, 3), 1 / 9, np.float32), 0.1), 0.5))
-        True
-
-    Source: Hunt, 1971, https://doi.org/10.1109/TGE.1971.271480, as scikit-image has it.
-    """
-    from skimage.restoration import wiener as deconvolve
-
-    def undo(channel):
-        return deconvolve(channel, kernel, balance, clip=False)
-
-    return _channelwise(undo, image, len(kernel))
-
-
 def _channelwise(
     undo: Callable[[np.ndarray], np.ndarray], image: Photograph, margin: int
 ) -> Photograph:

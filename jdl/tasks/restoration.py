@@ -61,6 +61,7 @@ class Restoration:
         augment: of the images in training, before D; none when None.
         border: pixels at the edge that no measure counts, for what is beyond them is not known.
         classical: other methods by name.
+        start: what u is called; "degraded", or "bicubic" of smaller images, when empty.
     """
 
     model: nn.Module
@@ -73,6 +74,7 @@ class Restoration:
     augment: Augmentation | None = None
     border: int = 0
     classical: Mapping[str, Classical] = dataclasses.field(default_factory=dict)
+    start: str = ""
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
         """Initialises the network on the batch's shapes."""
@@ -174,13 +176,13 @@ class Restoration:
             key: of the degradation.
 
         Returns:
-            Images by the name of what made them; what is left of smaller ones is "bicubic".
+            Images by the name of what made them.
         """
         clean, rows = to_float(jnp.asarray(pictures)), jnp.arange(len(pictures))
         degraded = self.degraded(clean, rows, key)
         left = np.asarray(degraded)
         keys = per_example_keys(key, rows)
-        start = "degraded" if self.scale == 1 else "bicubic"
+        start = self.start or ("degraded" if self.scale == 1 else "bicubic")
         found = {"clean": clean, start: self.enlarge(degraded)}
         for name, method in self.classical.items():
             found[name] = jnp.stack([jnp.asarray(method(k, y)) for k, y in zip(keys, left)])

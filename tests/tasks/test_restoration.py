@@ -14,7 +14,7 @@ from jdl.data.degradations import blur, motion_kernel, shrink
 from jdl.data.noise import gaussian_noise
 from jdl.ops.bicubic import resize_bicubic
 from jdl.ops.image_quality import psnr, ssim
-from jdl.tasks.classical_restoration import richardson_lucy, total_variation, wiener
+from jdl.tasks.classical_restoration import richardson_lucy, total_variation
 from jdl.tasks.restoration import Restoration
 from jdl.train.metrics import compute
 
@@ -155,10 +155,10 @@ def test_a_known_blur_is_undone():
     blurred = np.asarray(blur(jnp.asarray(clean), kernel))
     kernel = np.asarray(kernel)
     ratio = lambda image: float(psnr(jnp.asarray(image[None]), jnp.asarray(clean[None]))[0])
-    for restored in (richardson_lucy(blurred, kernel, 30), wiener(blurred, kernel, 1e-2)):
-        assert restored.shape == clean.shape
-        assert restored.dtype == np.float32
-        assert ratio(restored) > ratio(blurred) + 2
+    restored = richardson_lucy(blurred, kernel, 30)
+    assert restored.shape == clean.shape
+    assert restored.dtype == np.float32
+    assert ratio(restored) > ratio(blurred) + 2
     turned = np.ascontiguousarray(kernel.T)
     assert ratio(richardson_lucy(blurred, turned, 30)) < ratio(blurred)
 
