@@ -16,6 +16,7 @@ from jdl.commands import (
     predict,
     prepare_data,
     rank_sentences,
+    run_recipes,
     sample,
     show_summary,
 )
@@ -164,6 +165,14 @@ def make_parser() -> argparse.ArgumentParser:
     comparing.add_argument(
         "--inception", type=Path, help="weights of Inception v3, to measure them in its features"
     )
+
+    recipes = add(
+        "recipes",
+        run_recipes,
+        "Show what each technique of training does: run its comparison, and write the table.",
+    )
+    recipes.add_argument("names", nargs="*", metavar="NAME", help="all when left out")
+    recipes.add_argument("--output", type=Path, help="Markdown file; else the recipes' README")
 
     predicting = add(
         "predict",

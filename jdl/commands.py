@@ -3,17 +3,20 @@
 import argparse
 import contextlib
 import dataclasses
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jdl.errors import UserError
+from jdl.errors import UserError, unknown
 from jdl.launch import (
+    experiment_files,
     find_run,
     find_runs,
     keep_freed_memory,
+    latest_run,
     list_experiments,
     open_run,
     prepare_process,
@@ -112,6 +115,31 @@ def compare_runs(known: argparse.Namespace) -> None:
     text = known.output.read_text() if known.output.exists() else ""
     known.output.write_text(replace_table(text, table))
     print(f"{len(folders)} runs in {known.output}")
+
+
+def run_recipes(known: argparse.Namespace) -> None:
+    """`jdl recipes [NAME...]`."""
+    from jdl.explore.comparison import replace_table
+    from jdl.explore.recipes import recipe_table
+
+    files = {n: path for n, path in experiment_files().items() if path.parent.name == "recipes"}
+    for name in known.names:
+        if name not in files:
+            raise unknown("recipe", name, files)
+    told = {name: line for name, line in list_experiments().items() if name in files}
+    output = known.output or next(iter(files.values())).parent / "README.md"
+    failed: dict[str, int] = {}
+    for name in known.names or files:
+        # A process of its own, so that none takes the others with it.
+        status = subprocess.run([sys.executable, str(files[name])]).returncode
+        if status:
+            failed[name] = status
+        runs = {name: latest_run(Path("runs") / name) for name in files}
+        text = output.read_text() if output.exists() else ""
+        output.write_text(replace_table(text, recipe_table(told, runs, failed)))
+    print(f"{len(known.names or files)} recipes in {output}")
+    if failed:
+        raise UserError(f"{', '.join(failed)} failed")
 
 
 def _compare_samples(known: argparse.Namespace, folders: Sequence[Path]) -> str:

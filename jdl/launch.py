@@ -20,7 +20,7 @@ from jdl.train.options import Options
 
 
 def experiment_files() -> dict[str, Path]:
-    """Finds the experiments: those of ./experiments, then those that come with jdl.
+    """Finds the experiments, recipes among them: of ./experiments, then those that come with jdl.
 
     Returns:
         Path of each, by name.
@@ -28,7 +28,7 @@ def experiment_files() -> dict[str, Path]:
     package = Path(__file__).parent
     files: dict[str, Path] = {}
     for folder in (Path("experiments"), package / "experiments", package.parent / "experiments"):
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted([*folder.glob("*.py"), *folder.glob("recipes/*.py")]):
             files.setdefault(path.stem, path.resolve())
     return files
 

@@ -156,7 +156,7 @@ class Comparison:
             axes.fill_between(
                 steps, mean - deviation, mean + deviation, color=colour, alpha=0.15, lw=0
             )
-        axes.set(xlabel="step", ylabel=f"validation {self.metric}")
+        axes.set(xlabel="step", ylabel=f"validation {self.metric}".replace("_", " "))
         axes.yaxis.set_major_formatter(self._formatter())
         axes.grid(alpha=0.3)
 
@@ -185,7 +185,7 @@ class Comparison:
             yticks=range(len(self.tasks)),
             yticklabels=[textwrap.fill(name, 18) for name in self.tasks],
             ylim=(len(self.tasks) - 0.5, -0.5),
-            xlabel=f"test {self.metric}, {self.seeds} seeds",
+            xlabel=f"test {self.metric}, {self.seeds} seeds".replace("_", " "),
         )
         axes.xaxis.set_major_formatter(self._formatter())
         axes.xaxis.set_major_locator(MaxNLocator(5))

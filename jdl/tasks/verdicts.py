@@ -93,18 +93,26 @@ def is_share(metric: str) -> bool:
 def _shown(values: np.ndarray, percent: bool) -> str:
     """Writes a mean and the deviation around it."""
     deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    if percent:
-        return f"{100 * values.mean():.1f} ± {100 * deviation:.1f} %"
-    return f"{values.mean():.3g} ± {deviation:.2g}"
+    digits = _digits(deviation, percent)
+    scale, unit = (100, " %") if percent else (1, "")
+    return f"{scale * values.mean():.{digits}f} ± {scale * deviation:.{digits}f}{unit}"
 
 
 def _change(difference: Difference, percent: bool) -> str:
     """Writes a difference with its sign, and its standard error where there is one."""
-    digits, scale = ("1f", 100) if percent else ("2g", 1)
-    change = f"{scale * difference.mean:+.{digits}}".replace("-", "−")
+    digits, scale = _digits(difference.error, percent), 100 if percent else 1
+    mean = round(scale * difference.mean, digits) + 0.0  # No minus before a zero.
+    change = f"{mean:+.{digits}f}".replace("-", "−")
     if difference.error == difference.error:
-        change += f" ± {scale * difference.error:.{digits}}"
+        change += f" ± {scale * difference.error:.{digits}f}"
     return change
+
+
+def _digits(error: float, percent: bool) -> int:
+    """Decimals: tenths of a percent, or as many as show one figure of the error."""
+    if percent or not error > 0:
+        return 1 if percent else 3
+    return max(0, -int(np.floor(np.log10(error))))
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -160,8 +160,8 @@ def test_the_sentence_says_better_worse_and_neither():
 def test_the_sentence_of_a_loss_turns_round():
     measured = {"a": np.array([1.0, 1.1, 1.2]), "b": np.array([0.5, 0.61, 0.7])}
     said = verdict(measured, {"b": "a"}, "digit_loss", larger_is_better=False)
-    assert said == "Against a (1.1 ± 0.1 digit loss, 3 seeds), b (−0.5 ± 0.0033) is better."
-    assert "b (−0.5 ± 0.0033) is worse" in verdict(measured, {"b": "a"}, "loss")
+    assert said == "Against a (1.1 ± 0.1 digit loss, 3 seeds), b (−0.497 ± 0.003) is better."
+    assert "b (−0.497 ± 0.003) is worse" in verdict(measured, {"b": "a"}, "loss")
 
 
 def test_the_sentence_has_a_clause_for_each_baseline():
