@@ -200,6 +200,9 @@ def train(module: ModuleType, config: Any, options: Options) -> Path:
 
     Returns:
         The run's folder.
+
+    Raises:
+        SystemExit: with status 0, when SIGTERM stopped it.
     """
     from jdl.train.loop import fit
 
@@ -211,7 +214,9 @@ def train(module: ModuleType, config: Any, options: Options) -> Path:
     if jax.process_index() == 0:
         write_config(workdir, module, config, options)
         print(f"{module.__name__} → {workdir}  ({_devices()})", flush=True)
-    fit(experiment, workdir, options)
+    if fit(experiment, workdir, options).interrupted:
+        # Nor does what comes after it begin: the rest of a sweep, or what needs this run.
+        raise SystemExit(0)
     return workdir
 
 

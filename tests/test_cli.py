@@ -1,5 +1,6 @@
 """The door: what it prints, what it refuses, and how fast it answers."""
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -287,6 +288,16 @@ def test_a_sweep_trains_every_configuration(tmp_path, monkeypatch, capsys, refus
     bare = tmp_path / "bare.py"
     bare.write_text(Path(TINY).read_text().replace("sweep =", "others ="))
     assert "bare has no sweep" in refused("train", bare, "--sweep")
+
+
+def test_sigterm_ends_a_sweep_and_not_one_run_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    at_once = contextlib.nullcontext(lambda step: True)
+    monkeypatch.setattr("jdl.train.loop._sigterm", lambda: at_once)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(TINY), "--sweep", "--steps", "2"])
+    assert ended.value.code == 0
+    assert len(find_runs("tiny")) == 1
 
 
 def test_predict_reads_images(inside, capsys):
