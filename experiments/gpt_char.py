@@ -15,7 +15,7 @@ validates on both together, where it is 1.752. That comes of the learning rate: 
 it is 1.894, with 2e-3 1.784. A step takes 66 ms of one core, the same network in torch 84 ms
 (`benchmarks/gpt_char.py`).
 
-Result on bible_en with 1,024 byte pairs and a learning rate of 1e-3: 1.661 bits per character on the
+Result on bible_en with 1,024 byte pairs and a rate of 1e-3: 1.661 bits per character on the
 validation split, 1.664 on the test split (perplexities 30.0 and 30.8).
 
 nanoGPT's model for a GPU, of 10.7 million parameters and a validation loss of 1.47 (`LARGE`), has
