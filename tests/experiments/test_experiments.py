@@ -161,12 +161,17 @@ def test_the_docstring_is_a_label(name):
         assert part in label, f"{name}'s docstring does not say {part!r}"
 
 
-def test_the_large_gpt_is_the_command_in_its_docstring():
+@pytest.mark.parametrize("name", ["gpt_char", "g2p_cmudict"])
+def test_the_recipe_for_a_gpu_is_the_command_in_its_docstring(name):
+    module = load_experiment(name)
+    command = next(line for line in module.__doc__.splitlines() if "--num-layers" in line)
+    assert parse_flags(module, command.split()[3:])[0] == module.LARGE
+
+
+def test_the_large_gpt_is_nanogpts():
     gpt = load_experiment("gpt_char")
-    command = next(line for line in gpt.__doc__.splitlines() if "--num-layers 6" in line)
-    config, _ = parse_flags(gpt, command.split()[3:])
-    assert config == gpt.LARGE
-    model = gpt.build(dataclasses.replace(config, dataset="bible_en", steps=1)).task.model
+    config = dataclasses.replace(gpt.LARGE, dataset="bible_en", steps=1)
+    model = gpt.build(config).task.model
     model = model.clone(vocabulary_size=65)
     text = jnp.zeros((1, 2), int)
     params = jax.eval_shape(model.init, jax.random.key(0), text)["params"]
@@ -184,9 +189,12 @@ def test_every_network_of_the_zoo_takes_digits(name):
     assert y.shape == (2, 10)
 
 
-@pytest.mark.parametrize("config", load_experiment("g2p_cmudict").sweep, ids=lambda c: c.model)
+G2P = load_experiment("g2p_cmudict")
+
+
+@pytest.mark.parametrize("config", [*G2P.sweep, G2P.LARGE])
 def test_every_network_takes_words(config):
-    model = load_experiment("g2p_cmudict").make_model(config)
+    model = G2P.make_model(config)
     words = jnp.zeros((2, 9), int), jnp.array([9, 4]), jnp.zeros((2, 10), int)
     y, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), *words))
     assert y.shape == (2, 10, 40)
