@@ -7,11 +7,11 @@ here learns from the 3,000 scenes alone.
     jdl train captioning_digit_scenes
     jdl train captioning_digit_scenes --no-attention
 
-Seed 0, half of one of two cores of an AMD EPYC (AVX2), which other programs kept busy: 29 min 20 s
-from launch to the last figure. Result: weak. Of 500 test sentences 2.2 % are exactly right with a
-beam of 5 and 2.4 % with greedy search; BLEU is 46.4 and 46.1. The network has learned to look at
-one digit after the other and to name colours and grounds, but it guesses which digits they are:
-the loss was still falling. Without attention it has not been run to the end.
+Seed 0, one of two cores of an AMD EPYC (AVX2), which other programs shared: 29 min 2 s from launch
+to the last figure. Result: of 500 test sentences 58.6 % are exactly right with a beam of 5 and
+58.0 % with greedy search; BLEU is 83.5 and 82.8. What goes wrong is mostly the order of the digits,
+which is from the left or from above, whichever separates them better. With AdamW in the place of
+Muon, in as many steps, 2.2 % were right. Without attention it has not been run to the end.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ from jdl.data import InMemoryLoader, load, pad_sequences
 from jdl.data.augment import random_crop
 from jdl.data.vocabulary import Vocabulary
 from jdl.launch import run
+from jdl.optim.muon import muon
 from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.captioning import Captioning
 from jdl.train import Dtype, Experiment
@@ -42,8 +43,9 @@ class Config:
     dropout: float = 0.1
     epochs: int = 24
     batch_size: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    learning_rate: float = 0.02
+    """of the matrices and kernels, by Muon."""
+    adam_learning_rate: float = 2e-3
     label_smoothing: float = 0.0
     width: int = 5
     dtype: Dtype = "float32"
@@ -54,14 +56,17 @@ sweep = [Config(), Config(attention=False)]
 
 
 def build(config: Config) -> Experiment:
-    """Wires scenes, their sentences, both networks, and AdamW with a warm-up and a cosine."""
+    """Wires scenes, their sentences, both networks, and Muon with a warm-up and a cosine."""
     splits = {name: load(config.dataset, name).arrays() for name in ("train", "validation", "test")}
     words = Vocabulary(" ".join(splits["train"]["sentence"]).split())
     longest = max(len(s.split()) for split in splits.values() for s in split["sentence"])
     arrays = {name: encode(split, words, longest) for name, split in splits.items()}
     train = InMemoryLoader(arrays["train"], config.batch_size, seed=config.seed)
     num_steps = config.epochs * train.steps_per_epoch
-    schedule = warmup_cosine(config.learning_rate, min(200, num_steps // 10), num_steps)
+
+    def schedule(rate):
+        return warmup_cosine(rate, min(200, num_steps // 10), num_steps)
+
     return Experiment(
         task=Captioning(
             model=create_model(
@@ -75,7 +80,7 @@ def build(config: Config) -> Experiment:
             ),
             optimizer=optax.chain(
                 optax.clip_by_global_norm(1.0),
-                optax.adamw(schedule, weight_decay=config.weight_decay),
+                muon(schedule(config.learning_rate), schedule(config.adam_learning_rate)),
             ),
             source=words,
             target=words,

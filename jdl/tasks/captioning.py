@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -142,7 +143,7 @@ def _as_floats(batch: Batch) -> Batch:
 def _captioned(
     pictures: np.ndarray, found: list[list[str]], truths: list[list[str]], columns: int = 3
 ) -> "Figure":
-    """Draws each picture beside its sentence, in red where another word is right."""
+    """Draws each picture beside its sentence, in red what is not in the true one's order."""
     from matplotlib.figure import Figure
 
     rows = -(-len(pictures) // columns)
@@ -153,13 +154,14 @@ def _captioned(
     for ax, picture, words, truth in zip(axes.flat, pictures, found, truths):
         ax.imshow(picture, extent=(0, 1, 0, 1))
         ax.set(xlim=(0, 2.9), ylim=(0, 1))
+        alike = SequenceMatcher(None, words, truth, autojunk=False).get_matching_blocks()
+        right = {i for block in alike for i in range(block.a, block.a + block.size)}
         column, line = 0, 0
         for i, word in enumerate(words):
-            if column + len(word) > 22:
+            if column + len(word) > 29:
                 column, line = 0, line + 1
-            right = i < len(truth) and truth[i] == word
-            ax.text(1.08 + column * 0.082, 0.9 - 0.17 * line, word, family="monospace", size=8,
-                    va="center", color="black" if right else "tab:red")  # fmt: skip
+            ax.text(1.08 + column * 0.062, 0.9 - 0.17 * line, word, family="monospace", size=9,
+                    va="center", color="black" if i in right else "tab:red")  # fmt: skip
             column += len(word) + 1
     figure.suptitle("What the network wrote; words in red are not those of the true sentence")
     figure.tight_layout()
