@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from jdl.data.loaders import Batch, InMemoryLoader
 from jdl.errors import UserError
@@ -82,20 +82,23 @@ class CurriculumLoader(InMemoryLoader):
         arrays: Mapping[str, np.ndarray],
         batch_size: int,
         *,
-        scores: Float[np.ndarray, " examples"],
+        scores: ArrayLike | None = None,
         pacing: Pacing,
         seed: int = 0,
     ):
         super().__init__(arrays, batch_size, seed=seed)
-        if len(scores) != self.num_examples:
+        difficulty = np.array([] if scores is None else scores)
+        if difficulty.shape != (self.num_examples,):
             raise UserError(
                 f"a curriculum needs a score for each of {self.num_examples} examples, and has "
-                f"{len(scores)}"
+                + (f"an array of {difficulty.shape}" if difficulty.size else "none")
             )
-        if not np.isfinite(scores).all():
-            raise UserError("a curriculum needs finite scores: one or more are NaN or infinite")
+        if difficulty.dtype.kind not in "iuf" or not np.isfinite(difficulty).all():
+            raise UserError(
+                "a curriculum needs finite scores: one or more are NaN, infinite or no number"
+            )
         self.pacing = pacing
-        self.easiest_first = np.argsort(scores, kind="stable")
+        self.easiest_first = np.argsort(difficulty, kind="stable")
 
     def batch(self, step: int, rows: slice = slice(None)) -> Batch:
         """Returns the given rows of the training batch of a step."""

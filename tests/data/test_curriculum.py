@@ -53,9 +53,11 @@ def test_paces():
 @pytest.mark.parametrize(
     ("scores", "sentence"),
     [
-        (np.zeros(0), "a score for each of 100 examples, and has 0"),
-        (np.zeros(99), "a score for each of 100 examples, and has 99"),
+        (None, "a score for each of 100 examples, and has none"),
+        (np.zeros(99), r"a score for each of 100 examples, and has an array of \(99,\)"),
+        (np.zeros((100, 1)), r"has an array of \(100, 1\)"),
         (np.full(100, np.nan), "needs finite scores"),
+        (["hard"] * 100, "needs finite scores"),
     ],
 )
 def test_a_curriculum_without_scores_is_refused(scores, sentence):
