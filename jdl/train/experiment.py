@@ -46,3 +46,9 @@ class Experiment:
             )
         if self.monitor and self.validation is None:
             raise UserError(f"monitor={self.monitor!r} needs a validation set")
+
+    @property
+    def log_every(self) -> int:
+        """Steps whose training metrics are told as one number."""
+        # Rounded up, so that no curve ends in the noise of a few last steps.
+        return min(100, -(-self.evaluate_every // 5))

@@ -219,8 +219,6 @@ class _Run:
         self.executor = executor
         self.checkpoints = checkpoints
         self.reporter = reporter
-        # Rounded up, so that no curve ends in the noise of a few last steps.
-        self.log_every = min(100, -(-experiment.evaluate_every // 5))
         self.history: deque[dict[str, float]] = deque(maxlen=50)
         self.totals: Metrics | None = None
 
@@ -273,7 +271,7 @@ class _Run:
             raise diagnose(step, list(self.history), batch, self.checkpoints.last_step)
         self.history.append(values)
         self.totals = metrics if self.totals is None else metrics_lib.add(self.totals, metrics)
-        if (step + 1) % self.log_every == 0:
+        if (step + 1) % self.experiment.log_every == 0:
             self._flush(step + 1)
 
     def _flush(self, done: int) -> None:

@@ -100,11 +100,14 @@ def fit_trials(
             totals = _added(totals, pending)
             pending = [metrics for _, metrics in outputs]
             done = step + 1
-            if done % experiment.evaluate_every and done != experiment.num_steps:
+            evaluates = done % experiment.evaluate_every == 0 or done == experiment.num_steps
+            if done % experiment.log_every and not evaluates:
                 continue
             totals = _added(totals, pending)
             _write(lines, "train", done, program.by_trial(totals))
             totals, pending = [None] * program.num_waves, []
+            if not evaluates:
+                continue
             if experiment.validation is not None:
                 measured: list[Metrics | None] = [None] * program.num_waves
                 for number, batch in enumerate(experiment.validation.eval_batches()):

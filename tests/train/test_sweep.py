@@ -92,7 +92,8 @@ def test_a_sweep_that_was_killed_goes_on(tmp_path):
         fit_trials(dies, CONFIG, TRIALS, cut, jax.devices()[:2])
     # On other devices, too.
     fit_trials(tiny.build, CONFIG, TRIALS, cut, jax.devices()[:1], resume=True)
-    assert [line["step"] for line in read_metrics(cut)] == [10] * 6 + [20] * 6
+    told = [line["step"] for line in read_metrics(cut) if line["split"] == "validation"]
+    assert told == [10] * 3 + [20] * 3
     for trial in range(3):
         assert measured(cut, trial) == pytest.approx(measured(whole, trial), rel=1e-4)
 
@@ -136,6 +137,9 @@ def swept(tmp_path, monkeypatch, capsys):
 def test_the_command_writes_a_table_and_a_figure(swept, tmp_path):
     out = swept("--steps", "10", "--learning-rate", "0.1", "0.0001", "--devices", "2")
     folder = tmp_path / "runs/tiny/sweeps/1"
+    for trial in read_sweep(folder).trials:
+        # A curve, also where there is only one validation.
+        assert (list(trial.training), list(trial.curve)) == ([2, 4, 6, 8, 10], [10])
     assert (folder / "sweep.png").stat().st_size > 10_000
     assert (folder / "sweep.md").read_text() in out
     assert "the best: --learning-rate 0.1" in out
