@@ -25,7 +25,7 @@ def gaussian_noise(key: Key[Array, ""], image: Image, *, deviation: float) -> Im
         >>> round(float(noisy.std()), 1)
         0.5
     """
-    return image + deviation * jax.random.normal(key, image.shape)
+    return image + deviation * jax.random.normal(key, image.shape, image.dtype)
 
 
 def masking_noise(key: Key[Array, ""], image: Image, *, rate: float) -> Image:

@@ -7,6 +7,7 @@ import pytest
 import scipy.ndimage
 
 from jdl.data import augment
+from jdl.data.noise import gaussian_noise
 from jdl.errors import UserError
 
 KEY = jax.random.key(0)
@@ -20,6 +21,8 @@ FUNCTIONS = {
     "affine": partial(augment.random_affine, rotation=15.0, scale=0.2, translation=2.0, shear=10.0),
     "zoom": partial(augment.random_zoom, largest=1.3),
     "elastic": partial(augment.random_elastic, strength=20.0, sigma=2.0),
+    "noise": partial(gaussian_noise, deviation=0.1),
+    "erasing": partial(augment.random_erasing, probability=1.0),
 }
 IDENTITIES = {
     "flip": partial(augment.random_flip, probability=0.0),
@@ -29,6 +32,8 @@ IDENTITIES = {
     "affine": augment.random_affine,
     "zoom": partial(augment.random_zoom, largest=1.0),
     "elastic": partial(augment.random_elastic, strength=0.0),
+    "noise": partial(gaussian_noise, deviation=0.0),
+    "erasing": partial(augment.random_erasing, probability=0.0),
 }
 
 
