@@ -52,7 +52,10 @@ def nearest_neighbours(
 
 
 def embed(
-    look: Callable, images: Float[np.ndarray, "images height width channels"], batch: int = 100
+    look: Callable,
+    images: Float[np.ndarray, "images height width channels"],
+    batch: int = 100,
+    advance: Callable[[], None] = lambda: None,
 ) -> Features:
     """Computes the features of many images, some at a time.
 
@@ -60,6 +63,7 @@ def embed(
         look: images → activations of one layer, of any shape; a `jax.tree_util.Partial`.
         images: in [0, 1].
         batch: at a time.
+        advance: called after each image.
 
     Returns:
         A row for each image.
@@ -70,8 +74,13 @@ def embed(
         (3, 4)
     """
     compiled = jax.jit(lambda look, images: look(images))
-    parts = [compiled(look, images[i : i + batch]) for i in range(0, len(images), batch)]
-    return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts])
+    rows: list[np.ndarray] = []
+    for i in range(0, len(images), batch):
+        part = np.asarray(compiled(look, images[i : i + batch]))
+        for row in part.reshape(len(part), -1):
+            rows.append(row)
+            advance()
+    return np.stack(rows)
 
 
 def neighbours_figure(

@@ -128,7 +128,11 @@ def _open(path: Path) -> "Image.Image":
     try:
         image: Image.Image = Image.open(path)
         image.load()
+    except FileNotFoundError:
+        raise UserError(f"{path} cannot be read as an image: there is no such file") from None
     # Pillow's own errors are OSErrors, but for pictures that are too large to be true.
     except (OSError, Image.DecompressionBombError):
         raise UserError(f"{path} cannot be read as an image") from None
+    if image.mode.startswith("I"):  # grey of 16 bits, of which Pillow would keep the lower eight
+        return Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
     return image

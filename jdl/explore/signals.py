@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMALLEST = 64  # pixels: less leaves no room for the widest filter
-SIGMAS = (2.0, 4.0)
+DRAWN = 384  # pixels: of more, a page shows nothing that a mask of three does
+SIGMA = 4.0
 CUTOFF = 0.06  # cycles per pixel
 SPECKS = 0.1  # the share of pixels that are made black or white
 
@@ -50,7 +51,7 @@ def filtered(
     Example:
         >>> pictures = filtered(np.zeros((64, 64, 3), np.uint8))
         >>> len(pictures), pictures["sobel: magnitude"].shape
-        (26, (64, 64, 1))
+        (28, (64, 64, 1))
     """
     height, width, _ = photograph.shape
     if min(height, width) < SMALLEST:
@@ -73,11 +74,14 @@ def _filter_all(photographs: UInt8[Array, "1 height width 3"]) -> OrderedDict[st
         if name == "emboss":
             y += 0.5
         pictures[name.replace("_", " ")] = y if edges else jnp.clip(y, 0, 1)
-    for sigma in SIGMAS:
-        pictures[f"gaussian, σ = {sigma:g}"] = gaussian_filter(colours, sigma)
+    pictures[f"gaussian, σ = {SIGMA:g}"] = gaussian_filter(colours, SIGMA)
     edges = sobel(grey)
     pictures["sobel: magnitude"] = edges.magnitude
-    pictures["sobel: direction"] = jnp.where(edges.magnitude > 0.3, edges.direction / jnp.pi, 0)
+    # Red to the right, then green and blue, a third of a turn each.
+    thirds = jnp.arange(3).reshape(1, 1, 1, 3) * 2 * jnp.pi / 3
+    hues = (1 + jnp.cos(edges.direction - thirds)) / 2
+    strong = jnp.maximum(jnp.quantile(edges.magnitude, 0.98), 1e-6)
+    pictures["sobel: direction as hue"] = hues * jnp.minimum(edges.magnitude / strong, 1)
     key = jax.random.key(0)
     chance = jax.random.uniform(key, (*grey.shape[:3], 1))
     specks = jnp.where(chance < SPECKS / 2, 0, jnp.where(chance > 1 - SPECKS / 2, 1, colours))
@@ -86,9 +90,16 @@ def _filter_all(photographs: UInt8[Array, "1 height width 3"]) -> OrderedDict[st
     pictures["specks: median 3x3"] = median_filter(specks, 3)
     pictures["median 7x7"] = median_filter(colours, 7)
     pictures["spectrum"] = jnp.log1p(spectrum(grey))
-    pictures["spectrum of gaussian σ = 4"] = jnp.log1p(spectrum(gaussian_filter(grey, 4.0)))
-    pictures[f"low pass, {CUTOFF:g} cycles a pixel"] = jnp.clip(low_pass(colours, CUTOFF), 0, 1)
-    pictures["gaussian low pass, σ = 4"] = gaussian_low_pass(colours, 4.0)
+    # What a filter makes of a point is the filter.
+    point = jnp.zeros((1, SMALLEST, SMALLEST, 1)).at[:, SMALLEST // 2, SMALLEST // 2].set(1)
+    passes = {
+        f"gaussian low pass, σ = {SIGMA:g}": lambda x: gaussian_low_pass(x, SIGMA),
+        f"low pass, {CUTOFF:g} cycles a pixel": lambda x: low_pass(x, CUTOFF),
+    }
+    for name, low in passes.items():
+        pictures[name] = jnp.clip(low(colours), 0, 1)
+        pictures[f"{name.split(',')[0]}: filter"] = low(point)
+        pictures[f"{name.split(',')[0]}: its spectrum"] = spectrum(low(point))
     pictures[f"high pass, {CUTOFF:g} cycles a pixel"] = high_pass(grey, CUTOFF)
     return pictures
 

@@ -19,7 +19,9 @@ def test_neighbours_are_those_of_all_distances():
 
 def test_features_are_a_row_for_each_image():
     images = np.random.RandomState(0).rand(7, 4, 4, 2).astype(np.float32)
-    rows = embed(Partial(lambda x: 2 * x), images, batch=3)
+    done: list[int] = []
+    rows = embed(Partial(lambda x: 2 * x), images, batch=3, advance=lambda: done.append(1))
+    assert len(done) == 7
     np.testing.assert_allclose(rows, 2 * images.reshape(7, -1))
 
 

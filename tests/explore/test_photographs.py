@@ -20,11 +20,30 @@ def test_photographs_are_upright_and_in_colour(tmp_path):
     np.testing.assert_array_equal(read_photograph(tmp_path / "grey.png"), pixels)
 
 
+def test_grey_of_sixteen_bits_becomes_grey_of_eight(tmp_path):
+    grey = np.arange(0, 256, 15, dtype=np.uint16).reshape(2, 9)
+    Image.fromarray(257 * grey).save(tmp_path / "fine.png")
+    for pixels in (
+        read_photograph(tmp_path / "fine.png")[..., 0],
+        read_picture(tmp_path / "fine.png", channels=1)[..., 0],
+        255 * read_image(tmp_path / "fine.png", (2, 9, 1), convert=False)[..., 0],
+    ):
+        np.testing.assert_allclose(pixels, grey, atol=1e-4)
+
+
 def test_files_that_are_no_images(tmp_path):
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (40, 60), np.uint8)).save(
+        tmp_path / "half.png"
+    )
+    (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:900])
+    with pytest.raises(UserError, match="half.png cannot be read as an image$"):
+        read_photograph(tmp_path / "half.png")
     (tmp_path / "text.png").write_text("a cat")
-    for path in (tmp_path / "text.png", tmp_path / "nothing.png", tmp_path):
-        with pytest.raises(UserError, match="cannot be read as an image"):
+    for path in (tmp_path / "text.png", tmp_path):
+        with pytest.raises(UserError, match="cannot be read as an image$"):
             read_photograph(path)
+    with pytest.raises(UserError, match="nothing.png .* there is no such file"):
+        read_photograph(tmp_path / "nothing.png")
 
 
 def test_images_are_converted_only_when_asked(tmp_path):

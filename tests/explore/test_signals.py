@@ -21,8 +21,27 @@ def test_every_picture_is_what_its_name_says():
     np.testing.assert_allclose(pictures["sobel x"][..., 0], scipy.ndimage.sobel(grey, 1), atol=1e-5)
     medians = scipy.ndimage.median_filter(colours, (7, 7, 1))
     np.testing.assert_allclose(pictures["median 7x7"], medians, atol=1e-6)
+    hues = pictures["sobel: direction as hue"]
+    assert hues.shape == colours.shape
+    rising = (pictures["sobel x"] > 1) & (abs(pictures["sobel y"]) < 0.05)
+    assert rising.any()
+    assert (hues[rising[..., 0]].argmax(-1) == 0).all()
     specks = (pictures["10% specks"] != pictures["photograph"]).any(-1).mean()
     assert 0.07 < specks < 0.13
+
+
+def test_a_filter_has_the_spectrum_that_its_equation_says():
+    pictures = filtered(PHOTOGRAPH)
+    frequencies = np.fft.fftshift(np.fft.fftfreq(64))
+    f = np.hypot(frequencies[:, None], frequencies[None])
+    for name, expected in {
+        "gaussian low pass": np.exp(-2 * (np.pi * 4 * f) ** 2),
+        "low pass": f <= 0.06,
+    }.items():
+        found = pictures[f"{name}: its spectrum"][..., 0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        again = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(found))).real
+        np.testing.assert_allclose(pictures[f"{name}: filter"][..., 0], again, atol=1e-5)
 
 
 def test_specks_go_by_the_median_and_stay_by_the_mean():
