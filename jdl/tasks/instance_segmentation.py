@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jdl.ops.objects import connected_components, match_objects
 from jdl.tasks.classification import to_float
-from jdl.tasks.segmentation import Segmentation
+from jdl.tasks.segmentation import Segmentation, check_masks
 from jdl.train.metrics import Mean, Metrics, mean
 from jdl.train.state import TrainState
 from jdl.train.task import Batch
@@ -44,6 +44,7 @@ class InstanceSegmentation(Segmentation):
     ) -> tuple[Mean, Metrics]:
         if "weight" not in batch:
             return super()._measure(logits, batch, class_weights)
+        check_masks(batch, logits)
         truth = batch["mask_label"].astype(jnp.int32)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), truth)
         pixels = jnp.broadcast_to(batch["mask"][:, None, None], truth.shape)

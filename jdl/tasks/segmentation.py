@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from jdl.errors import UserError
 from jdl.ops.objects import trimap
 from jdl.ops.random import piece_key
 from jdl.tasks.classification import to_float
@@ -36,6 +37,31 @@ def centre(images: Array) -> Float[Array, "*shape"]:
     return 2 * to_float(images) - 1
 
 
+def check_masks(batch: Batch, logits: Array) -> None:
+    """Checks that there is a class for each pixel that a network answers for.
+
+    Args:
+        batch: with "image" and "mask_label".
+        logits: [batch, rows, columns, classes].
+
+    Raises:
+        UserError: the masks are of another size.
+
+    Example:
+        >>> batch = {"image": jnp.zeros((1, 8, 8, 3)), "mask_label": jnp.zeros((1, 8, 6), int)}
+        >>> check_masks(batch, jnp.zeros((1, 8, 8, 2)))
+        Traceback (most recent call last):
+        ...
+        jdl.errors.UserError: images of 8×8 pixels are answered for 8×8, but their masks have 8×6
+    """
+    shapes = batch["image"].shape[1:3], logits.shape[1:3], batch["mask_label"].shape[1:]
+    seen, answered, masked = ("×".join(map(str, shape)) for shape in shapes)
+    if answered != masked:
+        raise UserError(
+            f"images of {seen} pixels are answered for {answered}, but their masks have {masked}"
+        )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Segmentation:
     """Softmax cross-entropy at every pixel, weighted so that a rare class counts as a common one.
@@ -45,7 +71,8 @@ class Segmentation:
 
     over the pixels i of the whole split, and again over those within two pixels of another class
     (`boundary_iou`), of which a coarse answer gets fewer right. A batch has "image" [batch, height,
-    width, channels] and "mask_label" [batch, height, width], the class of each pixel.
+    width, channels] and "mask_label" [batch, height, width], the class of each pixel, for as many
+    pixels as the network answers for.
 
     Source: Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597, section 3, of whose weight
     map (its equation 2) this is the balance of classes.
@@ -93,6 +120,7 @@ class Segmentation:
     def _measure(
         self, logits: Array, batch: Batch, class_weights: Sequence[float]
     ) -> tuple[Mean, Metrics]:
+        check_masks(batch, logits)
         truth = batch["mask_label"].astype(jnp.int32)
         pixels = jnp.broadcast_to(batch["mask"][:, None, None], truth.shape)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), truth)

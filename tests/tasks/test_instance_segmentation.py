@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from jdl.errors import UserError
 from jdl.ops.objects import contacts
 from jdl.tasks.instance_segmentation import InstanceSegmentation
 from jdl.train.metrics import compute
@@ -51,6 +52,13 @@ def test_objects_that_hang_together_are_one_and_so_not_found():
     second = compute(task.eval_step(state, batch_of(TRUTH > 0, mask=(0, 1)), KEY))
     assert second["f1"] == 1.0
     assert np.isnan(second["touching_found"])
+
+
+def test_masks_of_another_size_are_refused():
+    batch = batch_of(TRUTH, mask_label=jnp.zeros((2, 6, 11), int), weight=jnp.ones((2, 6, 11)))
+    task = make()
+    with pytest.raises(UserError, match="6×12 pixels are answered for 6×12, but .* have 6×11"):
+        task.train_step(task.init(KEY, batch), batch, KEY)
 
 
 def test_training_weighs_pixels():

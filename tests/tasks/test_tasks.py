@@ -150,6 +150,14 @@ def test_what_is_wrong_far_from_boundaries_does_not_count_on_them():
         assert min(values["iou"]) < 1
 
 
+def test_masks_of_another_size_are_refused():
+    task = Segmentation(Given(answer_tuple(np.zeros((4, 4, 2)))), optax.sgd(0.0), ("a", "b"))
+    batch, key = batch_of(2, mask_label=jnp.zeros((2, 4, 3), jnp.int32)), jax.random.key(0)
+    for step in (task.train_step, task.eval_step):
+        with pytest.raises(UserError, match="4×4 pixels are answered for 4×4, but .* have 4×3"):
+            step(task.init(key, batch), batch, key)
+
+
 def answer_tuple(array):
     return tuple(map(answer_tuple, array)) if array.ndim else float(array)
 
