@@ -14,17 +14,20 @@ from jdl.train.options import Options
 
 def filter_photographs(known: argparse.Namespace) -> None:
     """`jdl filters IMAGE...`."""
-    from jdl.explore.photographs import read_photograph
+    from jdl.explore.photographs import read_picture
     from jdl.explore.predictions import picture_files
-    from jdl.explore.signals import filter_figure
+    from jdl.explore.progress import progress
+    from jdl.explore.signals import DRAWN, filter_figure
 
     prepare_process(Options())
     # What cannot be read is refused before anything is drawn.
-    photographs = [read_photograph(path) for path in known.images]
+    photographs = [read_picture(path, convert=True, largest=DRAWN) for path in known.images]
     files = picture_files(known.images, "filters", known.output or Path("filters"))
-    for photograph, file in zip(photographs, files):
-        filter_figure(photograph).savefig(file, dpi=150)
-        print(file)
+    with progress("filtering", len(files)) as advance:
+        for photograph, file in zip(photographs, files):
+            filter_figure(photograph).savefig(file, dpi=150)
+            print(file)
+            advance()
 
 
 def dream(known: argparse.Namespace) -> None:
@@ -153,19 +156,21 @@ def neighbours(known: argparse.Namespace) -> None:
 
     from jdl.explore.neighbours import embed, nearest_neighbours, neighbours_figure
     from jdl.explore.predictions import picture_files
+    from jdl.explore.progress import progress
 
     network, folder, experiment = _open_network(known.network, known.weights)
     queries = np.stack([network.read(path, known.convert) for path in known.images])
     among = _look_among(network, known.among, known.convert, experiment and experiment.train)
     layer = known.layer or list(network.layers(*network.shape[:2]))[-1]
-    spaces = {
-        "pixels": lambda images: images.reshape(len(images), -1),
-        layer: lambda images: embed(network.layer(layer), images),
-    }
-    found = {}
-    for name, vectors in spaces.items():
-        where, _ = nearest_neighbours(vectors(queries), vectors(among), min(5, len(among)))
-        found[f"nearest in {name}"] = among[where]
+    look, found = network.layer(layer), {}
+    with progress("looking", len(queries) + len(among)) as advance:
+        spaces = {
+            "pixels": lambda images: images.reshape(len(images), -1),
+            layer: lambda images: embed(look, images, advance=advance),
+        }
+        for name, vectors in spaces.items():
+            where, _ = nearest_neighbours(vectors(queries), vectors(among), min(5, len(among)))
+            found[f"nearest in {name}"] = among[where]
     output = known.output or folder / "neighbours"
     (file,) = picture_files([Path(f"{layer}.png")], Path(network.name).name, output)
     neighbours_figure(queries, found).savefig(file, dpi=150)
@@ -186,6 +191,8 @@ def restore(known: argparse.Namespace) -> None:
     task = experiment.task
     if not isinstance(task, Restoration):
         raise UserError(f"{folder} restores nothing; {type(task).__name__} is its task")
+    if task.undo is not None:
+        raise UserError(f"{folder} goes on from a filter that is told what a picture does not tell")
     channels = task.pictures.shape[-1]
     pictures = [read_picture(path, channels, known.convert) for path in known.images]
     state = restore_state(experiment, folder)

@@ -139,6 +139,12 @@ def test_a_run_restores_pictures_of_any_size(inside, capsys, refused):
         "restore", "tiny", "grey.png"
     )
     assert "unknown run 'resnet18'" in refused("restore", "resnet18", "colour.png")
+    told = "undo=lambda key, image: image, enlarged="
+    Path("told.py").write_text(RESTORATION.replace("enlarged=", told))
+    main(["train", "told.py", "--devices", "1"])
+    assert "goes on from a filter that is told what a picture does not tell" in refused(
+        "restore", "told", "colour.png"
+    )
 
 
 def test_the_patches_that_a_layer_answers_to(inside, capsys, refused):

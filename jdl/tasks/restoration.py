@@ -41,9 +41,10 @@ class Restoration:
         direct:    x̂ = f(y)                                                         (3)
         L = mean |x̂ − x|                                                            (4)
 
-    of each image. A network that answers with a pyramid, its finest picture first, has (2) to (4)
-    at every scale, with u and x resized, and L is their mean. A batch has "image" [batch, height,
-    width, channels], 8 bits or in [0, 1].
+    of each image; y may have gone through a method without learning before (`undo`). A network that
+    answers with a pyramid, its finest picture first, has (2) to (4) at every scale, with u and x
+    resized, and L is their mean. A batch has "image" [batch, height, width, channels], 8 bits or in
+    [0, 1].
 
     Source: (2) against (3) as in He et al., 2016, https://arxiv.org/abs/1512.03385, section 3.1,
     and Zhang et al., 2017, https://arxiv.org/abs/1608.03981, section III; (4) as in Zhao et al.,
@@ -61,7 +62,8 @@ class Restoration:
         augment: of the images in training, before D; none when None.
         border: pixels at the edge that no measure counts, for what is beyond them is not known.
         classical: other methods by name.
-        start: what u is called; "degraded", or "bicubic" of smaller images, when empty.
+        undo: what y goes through before the network, (key, image) → image, with the key of D, which
+            tells what was done to the image; nothing when None.
     """
 
     model: nn.Module
@@ -74,11 +76,11 @@ class Restoration:
     augment: Augmentation | None = None
     border: int = 0
     classical: Mapping[str, Classical] = dataclasses.field(default_factory=dict)
-    start: str = ""
+    undo: Augmentation | None = None
 
     def init(self, key: Key[Array, ""], batch: Batch) -> TrainState:
         """Initialises the network on the batch's shapes."""
-        degraded = self.degraded(to_float(batch["image"]), batch["row"], key)
+        degraded = self._given(to_float(batch["image"]), batch["row"], key)
         return TrainState.create(self.model.init(key, self._shown(degraded)), self.optimizer)
 
     def train_step(
@@ -96,7 +98,7 @@ class Restoration:
         clean = to_float(batch["image"])
         if self.augment is not None:
             clean = augment_batch(self.augment, augment_key, clean, batch["row"])
-        degraded = self.degraded(clean, batch["row"], degrade_key)
+        degraded = self._given(clean, batch["row"], degrade_key)
         answer, updates = self.model.apply(
             {"params": params, **model_state},
             self._shown(degraded),
@@ -112,6 +114,17 @@ class Restoration:
     ) -> Float[Array, "batch rows columns channels"]:
         """What is left of images in [0, 1] (1), each with a key of its own."""
         return augment_batch(self.degrade, key, images, rows)
+
+    def undone(
+        self, degraded: Images, rows: Array, key: Key[Array, ""]
+    ) -> Float[Array, "batch rows columns channels"]:
+        """What the network goes on from, of images degraded with the same key."""
+        return degraded if self.undo is None else augment_batch(self.undo, key, degraded, rows)
+
+    def _given(
+        self, images: Images, rows: Array, key: Key[Array, ""]
+    ) -> Float[Array, "batch rows columns channels"]:
+        return self.undone(self.degraded(images, rows, key), rows, key)
 
     def enlarge(self, degraded: Images) -> Float[Array, "batch rows columns channels"]:
         """Brings what is left of images to their size, u of (1)."""
@@ -140,7 +153,7 @@ class Restoration:
     def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """The loss, the peak signal-to-noise ratio in decibels, and structural similarity."""
         clean, mask = to_float(batch["image"]), batch["mask"]
-        degraded = self.degraded(clean, batch["row"], key)
+        degraded = self._given(clean, batch["row"], key)
         answer = self.model.apply(state.variables, self._shown(degraded))
         pyramid = self._pyramid(answer, degraded)
         quality = self.quality(pyramid[0], clean)
@@ -161,7 +174,7 @@ class Restoration:
     def restore(
         self, state: TrainState, degraded: Images
     ) -> Float[Array, "batch rows columns channels"]:
-        """Images of their former size, from what is left of them."""
+        """Images of their former size, from what is left of them, `undone`."""
         answer = self.model.apply(state.variables, self._shown(degraded))
         return self._pyramid(answer, degraded)[0]
 
@@ -182,11 +195,11 @@ class Restoration:
         degraded = self.degraded(clean, rows, key)
         left = np.asarray(degraded)
         keys = per_example_keys(key, rows)
-        start = self.start or ("degraded" if self.scale == 1 else "bicubic")
+        start = "degraded" if self.scale == 1 else "bicubic"
         found = {"clean": clean, start: self.enlarge(degraded)}
         for name, method in self.classical.items():
             found[name] = jnp.stack([jnp.asarray(method(k, y)) for k, y in zip(keys, left)])
-        found["network"] = self.restore(state, degraded)
+        found["network"] = self.restore(state, self.undone(degraded, rows, key))
         return found
 
     def texts(self, state: TrainState, key: Key[Array, ""]) -> dict[str, str]:

@@ -142,6 +142,33 @@ def test_all_ways_are_compared_on_the_same_degraded_pictures():
     assert len(figures["restoration"].axes) == 4 * len(PICTURES)
 
 
+def test_the_network_goes_on_from_what_is_undone():
+    """Training, evaluation and comparison have it see what the key brings back."""
+
+    def degrade(key, image):
+        return image * jax.random.uniform(key)
+
+    def undo(key, image):
+        return image / jax.random.uniform(key)
+
+    seen = []
+    task = make(
+        prediction="direct",
+        degrade=degrade,
+        undo=undo,
+        classical={"as it is": lambda key, image: seen.append(image) or image},
+    )
+    state = task.init(KEY, batch_of())
+    # The network adds 0.25 to the clean image.
+    assert compute(task.eval_step(state, batch_of(), KEY))["loss"] == pytest.approx(0.25, rel=1e-4)
+    _, metrics = task.train_step(state, batch_of(), KEY)
+    assert compute(metrics)["loss"] == pytest.approx(0.25, rel=1e-4)
+    found = task.compare(state, PICTURES, KEY)
+    np.testing.assert_allclose(found["network"], PICTURES / 255 + 0.25, atol=1e-5)
+    # The others are given what is left.
+    np.testing.assert_array_equal(seen, found["degraded"])
+
+
 def stripes_and_discs():
     rows, columns = np.mgrid[:48, :48]
     disc = (rows - 24) ** 2 + (columns - 24) ** 2 < 120
