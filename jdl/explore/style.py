@@ -62,7 +62,7 @@ def style_transfer(
     content_layers: Sequence[str],
     style_layers: Sequence[str],
     style_weight: float = 1.0,
-    smoothness: float = 1.0,
+    smoothness: float = 20.0,
     octaves: int = OCTAVES,
     steps: int = 150,
     learning_rate: float = 0.02,
