@@ -34,7 +34,27 @@ def test_vgg16_sees_212_pixels_at_pool5(table):
         return jdl.features(model, zeros, image, names=["pool5"])["pool5"]
 
     field = receptive_field(pool5, image)
-    assert (field.size, field.stride) == ((212, 212), (32, 32))
+    assert (field.size, field.stride, field.offset) == ((212, 212), (32, 32), (-90, -90))
+
+
+def test_the_gradient_reaches_as_far_as_pool5_sees():
+    model = jdl.create_model("vgg16", widths=(1,) * 5, hidden=1, num_classes=1, in_channels=1)
+    variables = jax.eval_shape(model.init, KEY, jnp.zeros((1, 288, 288, 1)))
+    # Under kernels without a negative number no gradient cancels.
+    mean = jax.tree.map(
+        lambda leaf: jnp.full(leaf.shape, 1 / 9 if len(leaf.shape) == 4 else 0.0), variables
+    )
+
+    def fifth(image):
+        return jdl.features(model, mean, image, names=["pool5"])["pool5"][0, 4, 4, 0]
+
+    # The largest number of a window is its last where an image rises, its first where it falls.
+    ramp = jnp.add(*jnp.meshgrid(jnp.arange(288.0), jnp.arange(288.0)))[None, :, :, None]
+    reach = jax.jit(jax.grad(fifth))
+    seen = (reach(ramp) + reach(600 - ramp))[0, :, :, 0] > 0
+    first = 4 * 32 - 90
+    for axis in (0, 1):
+        assert np.flatnonzero(seen.any(axis))[[0, -1]].tolist() == [first, first + 211]
 
 
 def test_nine_tenths_of_the_parameters_are_in_the_dense_layers(table):
