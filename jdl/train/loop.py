@@ -124,7 +124,7 @@ def evaluate(
     options: Options = Options(),
     loader: Loader | None = None,
 ) -> Result:
-    """Measures a run's best checkpoint (its last, when nothing was monitored) and redraws figures.
+    """Measures a run's best checkpoint; its last, when nothing was monitored.
 
     Args:
         experiment: the one that was trained.
