@@ -11,7 +11,9 @@ Seed 0, one of two cores of an AMD EPYC (AVX2), which other programs shared: 29 
 to the last figure. Result: of 500 test sentences 58.6 % are exactly right with a beam of 5 and
 58.0 % with greedy search; BLEU is 83.5 and 82.8. What goes wrong is mostly the order of the digits,
 which is from the left or from above, whichever separates them better. With AdamW in the place of
-Muon, in as many steps, 2.2 % were right. Without attention it has not been run to the end.
+Muon, in as many steps, 2.2 % were right. Without attention it is 0.2 %, and a BLEU of 36.7, in 24
+min 46 s: what is seen of all the grid at once tells colours and grounds, but not which digit is
+where.
 """
 
 import dataclasses

@@ -326,8 +326,8 @@ def _lstm_backward(reverse, residuals, gradients):
         squashed = jnp.tanh(new)
         by_hidden = by_hidden + by_output
         by_new = by_cell + by_hidden * o * (1 - squashed**2)
-        by_gates = [by_new * g * i * (1 - i), by_new * old * f * (1 - f), by_new * i * (1 - g**2)]
-        by_gates = jnp.concatenate([*by_gates, by_hidden * squashed * o * (1 - o)], axis=-1)
+        parts = [by_new * g * i * (1 - i), by_new * old * f * (1 - f), by_new * i * (1 - g**2)]
+        by_gates = jnp.concatenate([*parts, by_hidden * squashed * o * (1 - o)], axis=-1)
         by_gates = _hold(present, by_gates, jnp.zeros_like(by_gates)).astype(weight.dtype)
         by_hidden = _hold(present, by_gates @ weight, by_hidden)
         return (by_hidden, _hold(present, by_new * f, by_cell)), by_gates
