@@ -7,10 +7,10 @@ Howard and Ruder, 2018, https://arxiv.org/abs/1801.06146, the nearer to the inpu
 
     jdl train transfer
 
-Seeds 0 to 7, one core of an AMD EPYC, with other work beside it: 4 min 00 s from launch to the last
-figure. Result: Against from scratch (88.5 ± 1.3 % accuracy, 8 seeds), fine-tuned (+1.5 ± 0.5) is
-better, fine-tuned by layer (+0.7 ± 0.4) makes no clear difference and head only (−15.0 ± 0.6) is
-worse.
+Seeds 0 to 7, one of two cores of an AMD EPYC, with other work beside it: 4 min 00 s from launch to
+the last figure. Result: Against from scratch (88.5 ± 1.3 % accuracy, 8 seeds), fine-tuned (+1.5 ±
+0.5) is better, fine-tuned by layer (+0.7 ± 0.4) makes no clear difference and head only (−15.0 ±
+0.6) is worse.
 """
 
 import dataclasses
