@@ -72,9 +72,10 @@ def augmented(
         name: jax.vmap(function, (0, None))(keys, jnp.asarray(image))
         for name, function in functions.items()
     }
-    pair, targets = jnp.stack([image, other]), jnp.eye(2)
     for name, mixture in MIXTURES.items():
-        made[name] = jax.vmap(lambda key, mix=mixture: mix(key, pair, targets)[0][0])(keys)
+        made[name], _ = jax.vmap(mixture, (0, None, None))(
+            keys, jnp.asarray(image), jnp.asarray(other)
+        )
     return {name: np.clip(np.asarray(pictures), 0, 1) for name, pictures in made.items()}
 
 

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from jdl.data.augment import Augmentation, augment_batch
-from jdl.data.mixing import Mixture
+from jdl.data.mixing import Mixture, mix_batch
 from jdl.errors import UserError
 from jdl.ops.random import piece_key
 from jdl.train.gradients import mean_gradients, sum_over_devices
@@ -72,7 +72,7 @@ class Classification:
         class_names: for predictions and figures; the numbers 0 … K − 1 when empty.
         microbatches: pieces into which a training batch is cut to fit in memory.
         normalize: what the network wants done to images in [0, 1], always, after augmentation.
-        mix: (key, images, q) → (images, q), for normalised training batches: `jdl.data.mixing`.
+        mix: of two normalised training images, one: `jdl.data.mixing`; their q are mixed alike.
         auxiliary_weight: β.
         ema: of the average of the variables that is measured instead of them (`AveragedState`).
         views: images → [views, batch, height, width, channels], over whose probabilities the test
@@ -135,7 +135,7 @@ class Classification:
             images = augment_batch(self.augment, augment_key, images, batch["row"])
         images, targets = self._normalized(images), self._targets(batch, self.label_smoothing)
         if self.mix is not None:
-            images, targets = self.mix(mix_key, images, targets)
+            images, targets = mix_batch(self.mix, mix_key, images, targets, batch["row"])
         outputs, updates = self.model.apply(
             {"params": params, **model_state},
             images,

@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdl.data.mixing import cutmix, mixup, mixup_or_cutmix
+from jdl.data.mixing import cutmix, mix_batch, mixup, mixup_or_cutmix
 
 KEYS = jax.random.split(jax.random.key(0), 3000)
 # Image i is i everywhere, so that its mean says how much of whom is in it.
 VALUES = jnp.array([0.0, 1.0, 10.0, 100.0])
 IMAGES = jnp.broadcast_to(VALUES[:, None, None, None], (4, 12, 9, 2))
-TARGETS = jnp.eye(4)
+TARGETS, ROWS = jnp.eye(4), jnp.arange(4)
 
 
 @cache
 def many(mixture):
-    return jax.jit(jax.vmap(lambda key: mixture(key, IMAGES, TARGETS)))(KEYS)
+    return jax.jit(jax.vmap(lambda key: mix_batch(mixture, key, IMAGES, TARGETS, ROWS)))(KEYS)
 
 
 @pytest.mark.parametrize("mixture", [mixup, cutmix, mixup_or_cutmix])
@@ -26,9 +26,18 @@ def test_labels_say_what_is_in_the_images(mixture):
     images, targets = many(mixture)
     np.testing.assert_allclose(images.mean((2, 3, 4)), targets @ VALUES, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(targets.sum(-1), 1, atol=1e-5)
-    # Each is mixed with the one opposite it, all of a batch alike.
-    np.testing.assert_allclose(targets[:, 0, 0], targets[:, 3, 3], atol=1e-6)
+    # Each is mixed with the one opposite it, by a draw of its own.
     np.testing.assert_allclose(targets[:, 1, 1] + targets[:, 1, 2], 1, atol=1e-5)
+    assert abs(np.corrcoef(targets[:, 0, 0], targets[:, 3, 3])[0, 1]) < 0.08
+
+
+@pytest.mark.parametrize("mixture", [mixup, cutmix, mixup_or_cutmix])
+def test_a_draw_belongs_to_its_row_however_the_batch_is_cut(mixture):
+    whole = mix_batch(mixture, KEYS[0], IMAGES, TARGETS, ROWS)
+    middle = slice(1, 3)  # Whose partners are the same.
+    piece = mix_batch(mixture, KEYS[0], IMAGES[middle], TARGETS[middle], ROWS[middle])
+    for one, other in zip(whole, piece, strict=True):
+        np.testing.assert_allclose(one[middle], other, rtol=1e-6)
 
 
 def test_mixup_draws_its_share_from_the_beta_distribution():
@@ -39,7 +48,7 @@ def test_mixup_draws_its_share_from_the_beta_distribution():
 
 
 def test_mixup_blends_every_pixel():
-    image, target = mixup(KEYS[0], IMAGES, TARGETS)
+    image, target = mix_batch(mixup, KEYS[0], IMAGES, TARGETS, ROWS)
     assert np.ptp(image[1]) == 0
     assert 0 < float(target[1, 1]) < 1
 

@@ -13,6 +13,7 @@ import pytest
 from jdl.data.mixing import mixup
 from jdl.layers.normalization import BatchNorm
 from jdl.ops.images import standardize, ten_crop
+from jdl.ops.random import per_example_keys
 from jdl.tasks.classification import Classification
 from jdl.train.metrics import compute
 from jdl.train.state import AveragedState, TrainState
@@ -102,10 +103,12 @@ def test_mixed_images_are_learned_with_mixed_labels():
     task = Classification(Heads(), optax.sgd(0.0), num_classes=3, label_smoothing=0.3, mix=mixup)
     state = task.init(KEY, BATCH)
     _, metrics = jax.jit(task.train_step)(state, BATCH, KEY)
-    share = float(jax.random.beta(jax.random.split(KEY, 3)[2], 0.8, 0.8))
+    keys = per_example_keys(jax.random.split(KEY, 3)[2], BATCH["row"])
+    share = np.asarray(jax.vmap(lambda key: jax.random.beta(key, 0.8, 0.8))(keys))[:, None]
     smooth = 0.7 * np.eye(3)[LABELS] + 0.1
     images = np.asarray(BATCH["image"])
-    images = share * images + (1 - share) * images[::-1]
+    pixels = share.reshape(-1, *[1] * (images.ndim - 1))
+    images = pixels * images + (1 - pixels) * images[::-1]
     expected = cross_entropy(
         logits_of(state, "main", images), share * smooth + (1 - share) * smooth[::-1]
     )
