@@ -14,7 +14,7 @@ the last figure. Result: the noisy test pieces' 20.76 dB (SSIM 0.381) become 30.
 non-local means, which is told the noise, reaches 29.14 dB (0.806), and total variation 27.67 dB
 (0.726). With Adam in the place of Muon and twelve epochs it was 27.63 dB. The direct prediction
 reaches 29.98 dB (0.851), in 25 min 55 s on one core of an AMD EPYC (AVX2) that other programs
-shared: after that many steps it makes no difference what is predicted.
+shared: after that many steps it hardly matters what is predicted.
 """
 
 import dataclasses

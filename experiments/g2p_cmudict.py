@@ -19,8 +19,7 @@ beam of 5: a word error rate (`sequence_error`) of 24.90 %, a phoneme error rate
 falls, the validation words gain a point, from 25.6 % to 24.6 % wrong, though the loss on them rises
 from 0.225 to 0.235. The other architectures have not been trained to the end here.
 
-The recipe for a GPU (`LARGE`), with as many layers as the paper of 2015 and dropout for the epochs
-that such a network takes, has not been run here:
+A larger recipe, for a GPU (`LARGE`), has not been run here:
 
     jdl train g2p_cmudict --hidden-size 512 --num-layers 3 --epochs 60 --batch-size 256 \
         --dropout 0.4 --output-dropout 0.4
