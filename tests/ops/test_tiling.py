@@ -8,11 +8,15 @@ from jdl.errors import UserError
 from jdl.ops.tiling import overlap_tile
 
 
+def integers(*shape):
+    """Small ones, whose sums are exact in whatever order a processor takes them."""
+    return np.random.default_rng(0).integers(-3, 4, shape).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def valid():
     """Three valid convolutions, which lose three pixels on every side."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    kernels = [jax.random.normal(key, (3, 3, 2, 2)) / 3 for key in keys]
+    kernels = integers(3, 3, 3, 2, 2)
 
     @jax.jit
     def apply(x):
@@ -20,7 +24,7 @@ def valid():
             x = jax.lax.conv_general_dilated(
                 x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
             )
-            x = jnp.tanh(x)
+            x = jax.nn.relu(x)
         return x
 
     return apply
@@ -29,7 +33,7 @@ def valid():
 @pytest.mark.parametrize("size", [(40, 52), (10, 10), (33, 9), (7, 25)])
 @pytest.mark.parametrize("step", [None, 7])
 def test_tiles_are_the_whole_image(valid, size, step):
-    image = np.random.default_rng(0).standard_normal((*size, 2)).astype(np.float32)
+    image = integers(*size, 2)
     whole = valid(np.pad(image, [(3, 3), (3, 3), (0, 0)], "reflect")[None])[0]
     assert whole.shape == image.shape
     np.testing.assert_array_equal(overlap_tile(valid, image, 16, step), whole)
@@ -66,7 +70,7 @@ def test_one_shape_is_compiled_whatever_the_image():
 @pytest.mark.parametrize("size", [(21, 34), (5, 9)])
 def test_answers_may_be_larger_than_the_image(valid, size):
     enlarge = jax.jit(lambda x: valid(x).repeat(3, 1).repeat(3, 2))
-    image = np.random.default_rng(0).standard_normal((*size, 2)).astype(np.float32)
+    image = integers(*size, 2)
     tiles = []
     enlarged = overlap_tile(enlarge, image, 16, 7, scale=3, advance=lambda: tiles.append(1))
     whole = valid(np.pad(image, [(3, 3), (3, 3), (0, 0)], "reflect")[None])[0]
