@@ -161,6 +161,7 @@ class Restoration:
             name: mean(values, mask) for name, values in quality.items()
         }
 
+    @partial(jax.jit, static_argnums=0)
     def quality(self, images: Images, clean: Images) -> dict[str, Float[Array, " batch"]]:
         """Both measures of each image, cut to [0, 1] and without the border."""
         b = self.border

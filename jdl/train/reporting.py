@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jdl.train.metrics import Value, scalar
 
 if TYPE_CHECKING:
@@ -124,11 +126,16 @@ class Reporter:
         """
         if self.workdir is None or self.events is None:
             return
+        from PIL import Image
+
         folder = self.workdir / "figures"
         folder.mkdir(exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
-            self.events.add_figure(name, figure, step)
+            file = folder / f"{name}.png"
+            figure.savefig(file, dpi=120, bbox_inches="tight")
+            # TensorBoard shows the file: drawing once more would take as long again.
+            pixels = np.asarray(Image.open(file).convert("RGB"))
+            self.events.add_image(name, pixels, step, dataformats="HWC")
 
     def text(self, name: str, text: str, step: int) -> None:
         """Saves a text that the run made, beside its figures."""
