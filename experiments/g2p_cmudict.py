@@ -57,6 +57,8 @@ class Config:
     embedding_size: int = 128
     epochs: int = 17
     batch_size: int = 128
+    boundaries: tuple[int, ...] = (5, 6, 7, 8, 9, 10, 12, 15, 28)
+    """Lengths that words are padded to; a program is compiled for each."""
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     dropout: float = 0.2
@@ -131,6 +133,7 @@ def build(config: Config) -> Experiment:
             words["word"],
             words["pronunciations"],
             config.batch_size if name == "train" else 256,
+            boundaries=config.boundaries,
             seed=config.seed,
         )
     train = loaders["train"]

@@ -37,7 +37,7 @@ def pronunciation_loader(
     lines: Iterable[str],
     batch_size: int,
     *,
-    boundaries: Sequence[int] = (5, 6, 7, 8, 9, 10, 12, 15, 28),
+    boundaries: Sequence[int],
     seed: int = 0,
 ) -> BucketLoader:
     r"""Returns batches of words ("source"), their first pronunciations ("target"), and all of them.

@@ -180,7 +180,9 @@ class Segmentation:
         truth = np.asarray(batch["mask_label"][:count])
         colours = np.concatenate([[[0.12, 0.12, 0.12]], colormaps["tab10"](np.arange(10))[:, :3]])
         colours = colours[np.arange(len(self.class_names)) % len(colours)]
-        figure = Figure(figsize=(1.35 * count, 4.9), layout="constrained")
+        width = min(10.8 / count, 2.7)
+        height = width * images.shape[1] / images.shape[2]
+        figure = Figure(figsize=(width * count, 3 * height + 0.85), layout="constrained")
         rows = (np.asarray(images), colours[truth], colours[predicted])
         grid = figure.subplots(3, count, squeeze=False)
         for axes_row, pictures, label in zip(grid, rows, ("image", "truth", "prediction")):

@@ -73,7 +73,12 @@ SHRUNK = {
     "convnet_3d_moving_digits": {"epochs": 1, "features": (2, 2)},
     "adding_problem": {"length": 8, "num_examples": 40, "num_blocks": 1},
     "forecasting_stocks": {"epochs": 1, "num_blocks": 1},
-    "g2p_cmudict": {"hidden_size": 8, "embedding_size": 8, "batch_size": 16},
+    "g2p_cmudict": {
+        "hidden_size": 8,
+        "embedding_size": 8,
+        "batch_size": 16,
+        "boundaries": (28,),
+    },
     "translation_bible_en_ja": {
         "vocabulary_size": 300,
         "width": 8,
