@@ -1,13 +1,22 @@
 """FCN on scenes of digits: what finer maps give back of the boundaries.
 
-Paper: Long et al., 2015, https://arxiv.org/abs/1411.4038, with an eighth of the channels and random
-first weights. `boundary_iou` is over the pixels that have another class within two pixels.
+Paper: Long et al., 2015, https://arxiv.org/abs/1411.4038, with an eighth of the channels, random
+first weights, and Muon. Twenty scenes side by side, each enlarged twice, are an image about as
+large as the paper's. `boundary_iou` is over the pixels with another class within two pixels.
 
     jdl train fcn_digit_scenes --model fcn32s
     jdl train fcn_digit_scenes --sweep     # FCN-32s, FCN-16s and FCN-8s
 
-Seed 0, two cores of an Intel Xeon (AVX-512): the wall-clock is not yet measured here. Result: not
-yet measured here.
+Seed 0, one core of an AMD EPYC (AVX2) that other programs shared: 13 min 45 s, 13 min 24 s and
+18 min 40 s from launch to the last figure. Result on the test scenes:
+
+              mean IoU    at boundaries    pixels right
+    FCN-32s      0.339            0.362          84.2 %
+    FCN-16s      0.495            0.464          89.9 %
+    FCN-8s       0.665            0.584          95.1 %
+
+FCN-32s draws digits as blobs, FCN-8s with their holes. AdamW on single scenes of 64×64 pixels, most
+of which the padding of 100 makes black, left FCN-32s at 0.09 after three epochs.
 """
 
 import dataclasses

@@ -26,7 +26,7 @@ from .test_verdicts import SHRUNK as VERDICTS
 SHRUNK = {
     "lenet5_mnist": {"epochs": 1},
     "unet_digit_scenes": {"epochs": 1, "features": (4, 8), "batch_size": 4},
-    "fcn_digit_scenes": {"epochs": 1, "widths": (2,) * 5, "hidden": 4, "batch_size": 4},
+    "fcn_digit_scenes": {"epochs": 1, "widths": (2,) * 5, "hidden": 4},
     "unet_cracks": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "unet_instances": {"epochs": 1, "features": (4, 8), "batch_size": 4},
     "denoising_photos": {"epochs": 1, "features": (4, 8), "batch_size": 4},
@@ -162,7 +162,7 @@ def test_two_steps(name, folder, monkeypatch):
 def test_the_docstring_is_a_label(name):
     """Paper, command, seed, hardware, wall-clock and result: all of them, before anything else."""
     label = load_experiment(name).__doc__
-    for part in ("https://", f"jdl train {name}", "Seed", "cores", "Result"):
+    for part in ("https://", f"jdl train {name}", "Seed", "core", "Result"):
         assert part in label, f"{name}'s docstring does not say {part!r}"
 
 
