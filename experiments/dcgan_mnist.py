@@ -5,13 +5,17 @@ discriminator, an average of the generator's weights, and of eight candidates th
 discriminator takes most for real (after Azadi et al., 2019, https://arxiv.org/abs/1810.06758).
 
     jdl train dcgan_mnist
-    jdl train dcgan_mnist --conditional    # both networks are told the digit; not measured yet
+    jdl train dcgan_mnist --conditional    # both networks are told the digit
 
 Seed 0, two cores of an AMD EPYC (AVX2): 12 min 36 s from launch to the last figure, the classifier
 of `lenet5_mnist` trained already. Result: it gives 83.0 % of 1,000 samples a probability above
 0.9; the rarest digit is 7.2 % of them, and samples of one digit vary 0.93 times as much as real
 ones. Without candidates 76.9 %. (Trained in one run without candidates, and measured with them by
 `jdl evaluate dcgan_mnist`; they take ten seconds more.)
+
+Told the digit, in 54 min 16 s on one core that other programs shared: 93.5 % with confidence,
+95.9 % the digit that was asked for, and each digit varies 0.82 times as much as real ones. After
+1,000 of the 4,600 steps it was 92.8 % already, but 0.65 times.
 """
 
 import dataclasses

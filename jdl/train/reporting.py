@@ -242,10 +242,13 @@ def training_curves(run: Path) -> "Figure | None":
                     curve[line["step"]] = sum(numbers) / len(numbers)
     if not splits:
         return None
-    figure = Figure(figsize=(4.2 * len(splits), 3.2), layout="constrained")
-    for axes, (name, curves) in zip(
-        figure.subplots(1, len(splits), squeeze=False)[0], splits.items()
-    ):
+    columns = min(4, len(splits))
+    rows = math.ceil(len(splits) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(splits) :]:
+        axes.set_axis_off()
+    for axes, (name, curves) in zip(panels, splits.items()):
         for split, curve in sorted(curves.items()):
             style = "-" if split == "train" else "o-"
             steps = sorted(curve)
