@@ -8,7 +8,10 @@ are Canny's.
     jdl train pix2pix_digit_scenes --adversarial-weight 0    # the distance alone: blurred
     jdl train pix2pix_digit_scenes --dataset photos          # pieces of photographs, 96×96
 
-Seed 0, on two cores. Result: not yet measured here.
+Seed 0, two cores of an AMD EPYC (AVX2): 11 min 31 s from launch to the last figure. Result, weak:
+an absolute distance of 0.146 to the test scenes. Bricks come back, mortar and all; stones and grass
+look alike, and one digit has several colours, of which the edges say nothing. The other two are not
+yet measured here.
 """
 
 import dataclasses
