@@ -23,6 +23,7 @@ from skimage.feature import canny
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
+from jdl.errors import UserError
 from jdl.launch import run
 from jdl.tasks.image_translation import ImageTranslation
 from jdl.train import Experiment
@@ -44,7 +45,13 @@ class Config:
 
 
 def edges(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Finds the edges of colour images: 255 on them, 0 elsewhere, [count, height, width, 1]."""
+    """Finds the edges of colour images: 255 on them, 0 elsewhere, [count, height, width, 1].
+
+    Raises:
+        UserError: the images are grey.
+    """
+    if images.shape[-1] != 3:
+        raise UserError(f"edges are found in colour images, these have {images.shape[-1]} channel")
     found = [canny(rgb2gray(image), sigma) for image in images]
     return np.stack(found)[..., None].astype(np.uint8) * 255
 

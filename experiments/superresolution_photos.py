@@ -15,8 +15,8 @@ Seed 0, two cores of an Intel Xeon (AVX-512). Result: twice as large, 33.16 dB a
 on the 36 test pieces, 32.36 dB and 0.827 by bicubic interpolation, in 1 min 37 s from launch to the
 last figure. Three times, 30.92 dB (0.770) against 30.48 dB (0.743), in 1 min 38 s; four times,
 30.08 dB (0.716) against 29.54 dB (0.690), in 1 min 27 s. SwinIR reaches 32.92 dB (0.861) twice as
-large, in 32 min 21 s on one core of an AMD EPYC (AVX2) that other programs shared: attention costs
-more here than it gives.
+large, less than the U-Net, in 32 min 21 s on one core of an AMD EPYC (AVX2) that other programs
+shared.
 """
 
 import dataclasses

@@ -15,6 +15,7 @@ import pytest
 
 import jdl
 from jdl.data import BucketLoader
+from jdl.errors import UserError
 from jdl.launch import experiment_files, load_experiment, parse_flags, train
 from jdl.train.options import Options
 from jdl.train.reporting import read_metrics
@@ -301,3 +302,25 @@ def test_every_row_of_the_table_is_a_command_that_works():
     accuracies = [float(row.split("|")[2].strip(" %")) for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
     assert accuracies[0] >= 98.8
+
+
+def test_mosaics_keep_each_mask_on_its_scene():
+    mosaics = load_experiment("fcn_digit_scenes").mosaics
+    scenes = np.arange(40 * 2 * 3).reshape(40, 2, 3)
+    images, masks = mosaics(scenes[..., None]), mosaics(scenes)
+    assert images.shape == (2, 16, 30, 1)
+    np.testing.assert_array_equal(images[..., 0], masks)
+    # The seventh scene of the second image: second row, second column.
+    np.testing.assert_array_equal(masks[1, 4:8:2, 6:12:2], scenes[26])
+    np.testing.assert_array_equal(masks[1, 5:8:2, 7:12:2], scenes[26])
+
+
+def test_photographs_are_drawn_from_edges_too():
+    pix2pix = load_experiment("pix2pix_digit_scenes")
+    experiment = pix2pix.build(pix2pix.Config(dataset="photos", base_features=2))
+    batch = next(experiment.test.eval_batches())
+    state = jax.eval_shape(experiment.task.init, jax.random.key(0), batch)
+    metrics = jax.eval_shape(experiment.task.eval_step, state, batch, jax.random.key(0))
+    assert set(metrics) == {"distance"}
+    with pytest.raises(UserError, match="edges are found in colour images, these have 1 channel"):
+        pix2pix.build(pix2pix.Config(dataset="faces25"))
