@@ -29,12 +29,12 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 3000
+    steps: int = 2500
     batch_size: int = 32
     learning_rate: float = 2e-3
-    penalty: float = 5.0
+    penalty: float = 1.0
     style_size: int = 64
-    base_features: int = 1024
+    base_features: int = 512
     most_features: int = 64
     truncation: float = 0.7
     seed: int = 0

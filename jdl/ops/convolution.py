@@ -28,12 +28,13 @@ def conv_general_dilated(
 ) -> Array:
     """Convolves, by the fastest way that is known for the shape; else as `lax` does.
 
-    A kernel of one pixel is a product of matrices. Said so, its gradient takes a half to a
-    sixth of the time on a CPU, and a tenth where it strides. There, for float32, a kernel for each
-    channel goes by `jdl.ops.depthwise`, and others by `jdl.ops.winograd` or `jdl.ops.im2col` where
-    that was measured to win. A convolution of volumes (NDHWC) is one of slices, and groups of
-    channels are convolved one by one, because the gradient of XLA's own grouped convolution takes
-    six to a hundred times as long. `jdl.ops.lowering.plain_lowerings` leaves everything to `lax`.
+    A kernel of one pixel is a product of matrices. Said so, its gradient takes a half to a sixth of
+    the time on a CPU, and a tenth where it strides. There, for float32, a kernel for each channel
+    goes by `jdl.ops.depthwise`, and others by `jdl.ops.winograd` or `jdl.ops.im2col` where that was
+    measured to win; of most large maps the latter has the gradient by the kernel only. A
+    convolution of volumes (NDHWC) is one of slices, and groups of channels are convolved one by
+    one, because the gradient of XLA's own grouped convolution takes six to a hundred times as long.
+    `jdl.ops.lowering.plain_lowerings` leaves everything to `lax`.
 
     Args:
         images: NHWC.
@@ -145,8 +146,10 @@ def _for_cpu(images, kernel, stride, pads, options) -> Callable[[Array, Array], 
     same3x3 = (size, stride, pads) == ([3, 3], 1, ((1, 1), (1, 1)))
     if same3x3 and winograd.wins(batch, height, width, channels, features):
         return winograd.conv3x3
-    if im2col.wins(batch, height, width, size, stride, channels, features):
+    if im2col.wins(batch, height, width, stride, channels, features):
         return partial(im2col.conv, stride=stride, padding=pads)
+    if im2col.wins_with_lax(batch, height, width, stride, features):
+        return partial(im2col.conv_with_lax, stride=stride, padding=pads)
     return None
 
 
@@ -248,6 +251,11 @@ def _forward(images, kernel, stride, padding, output_padding):
 def _backward(stride, padding, output_padding, residuals, gradient):
     images, kernel = residuals
     by_images = _conv(gradient, kernel, stride, padding)
+    is_float32 = images.dtype == kernel.dtype == jnp.float32
+    wins = im2col.wins_with_lax(*gradient.shape[:3], stride, kernel.shape[3])
+    if is_for_cpu() and is_float32 and wins:
+        pads = ((padding, padding), (padding, padding))
+        return by_images, im2col.kernel_gradient(gradient, images, kernel.shape, stride, pads)
     by_kernel = jax.linear_transpose(lambda w: _conv(gradient, w, stride, padding), kernel)
     return by_images, by_kernel(images)[0]
 

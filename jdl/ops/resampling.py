@@ -1,6 +1,8 @@
 """Resampling images by small fixed filters, a tap at a time."""
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 Images = Float[Array, "batch height width channels"]
@@ -26,12 +28,7 @@ def upsample_binomial(images: Images) -> Float[Array, "batch tall wide channels"
     Source: Karras et al., 2020, https://arxiv.org/abs/1912.04958, appendix B; Zhang, 2019,
     https://arxiv.org/abs/1904.11486.
     """
-    for axis in (1, 2):
-        images = jnp.moveaxis(images, axis, 1)
-        before, after = _pad(images, 1, 0)[:, :-1], _pad(images, 0, 1)[:, 1:]
-        pairs = jnp.stack([before + 3 * images, 3 * images + after], 2) / 4
-        images = jnp.moveaxis(pairs.reshape(len(images), -1, *images.shape[2:]), 1, axis)
-    return images
+    return _doubled(images)
 
 
 def downsample_binomial(images: Images) -> Float[Array, "batch low narrow channels"]:
@@ -54,7 +51,7 @@ def downsample_binomial(images: Images) -> Float[Array, "batch low narrow channe
     Source: Karras et al., 2020, https://arxiv.org/abs/1912.04958, appendix B; Zhang, 2019,
     https://arxiv.org/abs/1904.11486.
     """
-    return smooth_binomial(images, (1, 1))[:, ::2, ::2]
+    return _halved(images)
 
 
 def upsample_bilinear(images: Images, factor: int) -> Float[Array, "batch tall wide channels"]:
@@ -109,6 +106,39 @@ def smooth_binomial(
         x = (taps[0] + 3 * (taps[1] + taps[2]) + taps[3]) / 8
         images = jnp.moveaxis(x, 1, axis)
     return images
+
+
+# Along one axis, to double is to transpose to halve, but for a factor of two. Said so, gradients of
+# any order are again these few sums, and not what autodiff makes of padding and slices.
+@jax.custom_vjp
+def _doubled(images: Array) -> Array:
+    for axis in (1, 2):
+        before, after = _shifted(images, axis, 1), _shifted(images, axis, -1)
+        pairs = jnp.stack([before + 3 * images, 3 * images + after], axis + 1) / 4
+        shape = [*images.shape[:axis], 2 * images.shape[axis], *images.shape[axis + 1 :]]
+        images = pairs.reshape(shape)
+    return images
+
+
+@jax.custom_vjp
+def _halved(images: Array) -> Array:
+    for axis in (1, 2):
+        shape = [*images.shape[:axis], images.shape[axis] // 2, 2, *images.shape[axis + 1 :]]
+        even, odd = jnp.moveaxis(images.reshape(shape), axis + 1, 0)
+        images = (_shifted(odd, axis, 1) + 3 * (even + odd) + _shifted(even, axis, -1)) / 8
+    return images
+
+
+def _shifted(x: Array, axis: int, by: int) -> Array:
+    """Moves by one pixel ahead, or back; zeros move in."""
+    size = x.shape[axis]
+    ahead = max(by, 0), max(-by, 0)
+    padded = jnp.pad(x, [ahead if i == axis else (0, 0) for i in range(x.ndim)])
+    return lax.slice_in_dim(padded, ahead[1], ahead[1] + size, axis=axis)
+
+
+_doubled.defvjp(lambda x: (_doubled(x), None), lambda _, gradient: (4 * _halved(gradient),))
+_halved.defvjp(lambda x: (_halved(x), None), lambda _, gradient: (_doubled(gradient) / 4,))
 
 
 def _pad(x: Array, before: int, behind: int) -> Array:

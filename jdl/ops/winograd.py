@@ -100,11 +100,15 @@ def _conv3x3_fwd(images, kernel, tile):
 
 def _conv3x3_bwd(tile, residuals, gradient):
     images, kernel = residuals
-    flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)  # (4)
-    return _forward(gradient, flipped, tile), _kernel_gradient(images, gradient, tile)
+    return _turned(gradient, kernel, tile), _kernel_gradient(images, gradient, tile)
 
 
 _conv3x3.defvjp(_conv3x3_fwd, _conv3x3_bwd)
+
+
+def _turned(gradient, kernel, tile):
+    """Computes (4)."""
+    return _conv3x3(gradient, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), tile)
 
 
 def _forward(images, kernel, tile):
@@ -126,6 +130,9 @@ def _forward(images, kernel, tile):
     return outputs[:, :height, :width]
 
 
+# Bilinear like the convolution, it has gradients that are convolutions: penalties on gradients
+# differentiate twice, and the transforms transposed one by one would take several times as long.
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _kernel_gradient(images, gradient, tile):
     """Computes (5)."""
     channels, features = images.shape[3], gradient.shape[3]
@@ -138,6 +145,18 @@ def _kernel_gradient(images, gradient, tile):
     ]
     points = jnp.stack([jnp.stack(row) for row in products])
     return jnp.einsum("ui,vj,uvco->ijco", KERNEL[tile], KERNEL[tile], points)
+
+
+def _kernel_gradient_fwd(images, gradient, tile):
+    return _kernel_gradient(images, gradient, tile), (images, gradient)
+
+
+def _kernel_gradient_bwd(tile, residuals, kernel):
+    images, gradient = residuals
+    return _turned(gradient, kernel, tile), _conv3x3(images, kernel, tile)
+
+
+_kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
 
 
 def _transform(matrix, images, tile, axis, before):

@@ -34,21 +34,43 @@ def draw(height, width, size, channels=5, features=4):
     return jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32)
 
 
-@pytest.mark.parametrize("channels", [2, im2col.FEW])
-@pytest.mark.parametrize("case", CASES)
-def test_is_laxs_forward_and_backward(case, channels):
-    height, width, size, stride, padding = case
-    x, w = draw(height, width, size, channels)
-    found = value_and_gradients(partial(im2col.conv, stride=stride, padding=padding), x, w)
+def both(convolve, stride, padding):
+    """This way to convolve, and that of `lax`."""
     lax = partial(
         jax.lax.conv_general_dilated,
         window_strides=(stride, stride),
         padding=padding,
         dimension_numbers=LAYOUT,
     )
-    expected = value_and_gradients(lax, x, w)
+    return partial(convolve, stride=stride, padding=padding), lax
+
+
+@pytest.mark.parametrize("convolve", [im2col.conv, im2col.conv_with_lax])
+@pytest.mark.parametrize("case", CASES)
+def test_is_laxs_forward_and_backward(case, convolve):
+    height, width, size, stride, padding = case
+    x, w = draw(height, width, size)
+    found, expected = (value_and_gradients(c, x, w) for c in both(convolve, stride, padding))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("convolve", [im2col.conv, im2col.conv_with_lax])
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_of_a_gradient_is_that_of_lax(case, convolve):
+    height, width, size, stride, padding = case
+
+    def slope(convolve, x, w):
+        gradients = jax.grad(lambda *xw: jnp.sin(convolve(*xw)).sum(), argnums=(0, 1))(x, w)
+        return sum(jnp.square(g).sum() for g in gradients)
+
+    x, w = draw(height, width, size, channels=2, features=3)
+    found, expected = (
+        jax.jit(jax.grad(partial(slope, c), argnums=(0, 1)))(x, w)
+        for c in both(convolve, stride, padding)
+    )
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(("shape", "stride"), [((1, 9, 9, 128), 2), ((1, 7, 7, 256), 1)])
@@ -74,8 +96,18 @@ def test_a_batch_of_networks():
 
 
 def test_wins_is_a_rule_on_shapes():
-    assert im2col.wins(8, 224, 224, (7, 7), 2, 3, 64)
-    assert im2col.wins(8, 56, 56, (3, 3), 2, 128, 128)
-    assert not im2col.wins(8, 224, 224, (3, 3), 2, 3, 32)
-    assert not im2col.wins(8, 56, 56, (3, 3), 1, 128, 32)
-    assert not im2col.wins(32, 14, 14, (3, 3), 1, 256, 256)
+    assert im2col.wins(8, 56, 56, 2, 128, 128)
+    assert not im2col.wins(8, 56, 56, 1, 128, 32)
+    assert not im2col.wins(32, 14, 14, 1, 256, 256)
+    assert im2col.wins_with_lax(8, 224, 224, 2, 64)
+    assert not im2col.wins_with_lax(64, 28, 28, 1, 16)
+    assert not im2col.wins_with_lax(64, 7, 7, 1, 32)
+
+
+def test_only_the_kernels_gradient_of_large_maps_goes_this_way_on_a_cpu():
+    x, w = jnp.ones((8, 32, 32, 16)), jnp.ones((3, 3, 16, 32))
+    shape = jax.eval_shape(lambda: conv_general_dilated(x, w, (1, 1), "SAME"))
+    _, pull = jax.vjp(lambda *xw: conv_general_dilated(*xw, (1, 1), "SAME"), x, w)
+    lines = str(jax.make_jaxpr(pull)(jnp.ones(shape.shape))).splitlines()
+    assert sum("conv_general_dilated" in line for line in lines) == 1
+    assert sum("dot_general" in line for line in lines) == 3  # one for each row of the kernel

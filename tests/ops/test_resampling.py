@@ -39,6 +39,18 @@ def test_taps_one_by_one_are_one_filter(shape):
     close(smooth_binomial(x, (2, 2)), filtered(x, (2, 2)))
 
 
+def test_gradients_are_those_of_the_filter():
+    x = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
+    slope = lambda f: jax.grad(lambda x: jnp.sin(f(x)).sum())
+    for ours, theirs in [
+        (upsample_binomial, lambda x: filtered(x, (2, 2), zeros_between=2, gain=4)),
+        (downsample_binomial, lambda x: filtered(x, (1, 1), stride=2)),
+    ]:
+        np.testing.assert_allclose(slope(ours)(x), slope(theirs)(x), atol=1e-5)
+        twice = [jax.grad(lambda x, f=f: jnp.square(slope(f)(x)).sum())(x) for f in (ours, theirs)]
+        np.testing.assert_allclose(*twice, atol=1e-5)
+
+
 def test_an_image_that_is_smooth_stays_what_it_is():
     x = jnp.sin(jnp.arange(32) / 5)[None, :, None, None] * jnp.ones((1, 1, 32, 1))
     there_and_back = downsample_binomial(upsample_binomial(x))

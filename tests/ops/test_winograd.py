@@ -60,6 +60,18 @@ def test_outputs_and_both_gradients_are_those_of_lax(shape, tile):
     assert_same(jax.jit(partial(all_three, ours))(*arrays), expected, TOLERANCE[tile])
 
 
+@pytest.mark.parametrize("tile", [2, 4])
+def test_the_gradient_of_a_gradient_is_that_of_lax(tile):
+    def slope(convolution, images, kernel):
+        sum_of = lambda x, w: jnp.square(convolution(x, w)).sum()
+        return sum(jnp.square(g).sum() for g in jax.grad(sum_of, argnums=(0, 1))(images, kernel))
+
+    arrays = drawn(2, 7, 6, 3, 4)[:2]
+    ours = partial(winograd._conv3x3, tile=tile)
+    second = [jax.jit(jax.grad(partial(slope, c), argnums=(0, 1))) for c in (ours, lax_conv)]
+    assert_same(second[0](*arrays), second[1](*arrays), TOLERANCE[tile])
+
+
 @pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(
