@@ -25,9 +25,7 @@ Result = Float32[Array, "batch tall wide features"]
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-def conv(
-    images: Images, kernel: Kernel, stride: int, padding: Sequence[tuple[int, int]]
-) -> Result:
+def conv(images: Images, kernel: Kernel, stride: int, padding: Sequence[tuple[int, int]]) -> Result:
     """Convolves by equation (2).
 
     Args:
