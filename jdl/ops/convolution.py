@@ -251,8 +251,9 @@ def _forward(images, kernel, stride, padding, output_padding):
 def _backward(stride, padding, output_padding, residuals, gradient):
     images, kernel = residuals
     by_images = _conv(gradient, kernel, stride, padding)
+    batch, height, width, _ = gradient.shape
     is_float32 = images.dtype == kernel.dtype == jnp.float32
-    wins = im2col.wins_with_lax(*gradient.shape[:3], stride, kernel.shape[3])
+    wins = im2col.wins_with_lax(batch, height, width, stride, kernel.shape[3])
     if is_for_cpu() and is_float32 and wins:
         pads = ((padding, padding), (padding, padding))
         return by_images, im2col.kernel_gradient(gradient, images, kernel.shape, stride, pads)

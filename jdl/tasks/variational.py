@@ -55,8 +55,9 @@ class Variational:
     dequantised, from 8 bits, for a Gaussian one.
 
     Args:
-        model: with `likelihood`, `encode`, `decode`, and (images, key) → (pixels, mean,
-            log_variance).
+        model: with `likelihood`, `encode`, `decode`, and (images, key) → (what `decode` gives, mean,
+            log_variance); a Gaussian `decode` gives the pixels' means, and behind them as many
+            logarithms of variances.
         optimizer: an optax transformation.
         latent_size: numbers in a code.
         augment: (key, image) → image in [0, 1], for one example; applied to training batches.
@@ -102,7 +103,7 @@ class Variational:
         keys = per_example_keys(key, batch["row"])
         images = self._observed(images, keys)
         outputs, mu, log_variance = self.model.apply(variables, images, keys)
-        reconstruction = -self._log_likelihood(variables, outputs, images)
+        reconstruction = -self._log_likelihood(outputs, images)
         divergence = from_standard(self.divergence, mu, log_variance)
         return {
             "loss": mean(reconstruction + self.beta * divergence, batch["mask"]),
@@ -117,13 +118,12 @@ class Variational:
         # Other draws than those of the codes, which are made with the keys themselves.
         return dequantize(jax.vmap(partial(jax.random.fold_in, data=1))(keys), images)
 
-    def _log_likelihood(self, variables, outputs: Array, images: Array) -> Float[Array, " batch"]:
+    def _log_likelihood(self, outputs: Array, images: Array) -> Float[Array, " batch"]:
         """Returns log p(x|z), in nats, of what the decoder made of z."""
         if self.model.likelihood == "bernoulli":
             return -optax.sigmoid_binary_cross_entropy(outputs, images).sum((1, 2, 3))
-        outputs, images = (x.reshape(len(x), -1) for x in (outputs, images))
-        log_variance = 2 * variables["params"]["log_deviation"]
-        return normal_log_density(images, outputs, jnp.broadcast_to(log_variance, outputs.shape))
+        flat = (x.reshape(len(x), -1) for x in (images, *jnp.split(outputs, 2, -1)))
+        return normal_log_density(*flat)
 
     def eval_step(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """The loss (2) in nats per image, and its two parts."""
@@ -161,7 +161,7 @@ class Variational:
             outputs = self.model.apply(state.variables, z, method="decode")
             prior = normal_log_density(z, jnp.zeros_like(z), jnp.zeros_like(z))
             posterior = normal_log_density(z, mu, log_variance)
-            return self._log_likelihood(state.variables, outputs, images) + prior - posterior
+            return self._log_likelihood(outputs, images) + prior - posterior
 
         # One sample of all images after the other: all at once would take as many times the memory.
         samples = 2 + jnp.arange(self.importance_samples)
@@ -173,7 +173,9 @@ class Variational:
     ) -> Float[Array, "batch height width channels"]:
         """The probability of white of every pixel, or its mean."""
         outputs = self.model.apply(state.variables, latents, method="decode")
-        return jax.nn.sigmoid(outputs) if self.model.likelihood == "bernoulli" else outputs
+        if self.model.likelihood == "bernoulli":
+            return jax.nn.sigmoid(outputs)
+        return jnp.split(outputs, 2, -1)[0]
 
     @partial(jax.jit, static_argnums=0)
     def encode(

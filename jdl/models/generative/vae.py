@@ -14,16 +14,21 @@ from jdl.layers.convolution import Conv, ConvTranspose
 from jdl.layers.images import check_latents, check_shape
 from jdl.models.registry import image, random_key, register_model
 
+LEAST_LOG_VARIANCE = -math.log(12 * 256**2)
+
 
 class VAE(nn.Module):
     """Variational autoencoder (Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114).
 
         q(z|x) = N(μ(x), diag σ²(x))                                                (1)
         z = μ + σ·ε,  ε ~ N(0, I)                                                   (2)
-        p(x|z) = Bernoulli(sigmoid(decode(z))), or N(decode(z), s² I)                (3)
+        p(x|z) = Bernoulli(sigmoid(decode(z))),                                     (3)
+        or N(m(z), diag s²(z)),  log s²(z) ≥ log s₀²                                (4)
 
-    The encoder halves the image twice with strided convolutions, the decoder doubles it twice. The
-    deviation s is one number for all pixels, and learned: the parameter `log_deviation`.
+    The encoder halves the image twice with strided convolutions, the decoder doubles it twice. A
+    Gaussian decoder gives each pixel a mean m and a deviation s of its own (the paper's appendix
+    C.2). s₀ = 2⁻⁸/√12 is the deviation of the noise by which 8 bits are dequantised: no pixel can be
+    told more precisely.
 
     Intermediates: `encoded` and `decoded`, the dense layers next to the code.
 
@@ -58,12 +63,8 @@ class VAE(nn.Module):
         self.decoder_dense1 = nn.Dense(self.hidden_size, dtype=d)
         self.decoder_dense2 = nn.Dense(height // 4 * (width // 4) * small, dtype=d)
         self.decoder_conv1 = ConvTranspose(large, (4, 4), stride=2, padding=1, dtype=d)
-        self.decoder_conv2 = ConvTranspose(channels, (4, 4), stride=2, padding=1, dtype=d)
-        if self.likelihood == "gaussian":
-            # A tenth of the pixels' range, to begin with.
-            self.log_deviation = self.param(
-                "log_deviation", nn.initializers.constant(math.log(0.1)), ()
-            )
+        outputs = channels if self.likelihood == "bernoulli" else 2 * channels
+        self.decoder_conv2 = ConvTranspose(outputs, (4, 4), stride=2, padding=1, dtype=d)
 
     def encode(
         self, images: Float[Array, "batch height width channels"]
@@ -88,14 +89,15 @@ class VAE(nn.Module):
 
     def decode(
         self, latents: Float[Array, "batch latent"]
-    ) -> Float[Array, "batch height width channels"]:
-        """Gives the pixels' logits, whose sigmoid is the probability of white, or their means.
+    ) -> Float[Array, "batch height width outputs"]:
+        """Gives the pixels' logits, whose sigmoid is the probability of white, or m and log s².
 
         Args:
             latents: codes z.
 
         Returns:
-            Logits or means, one per pixel and channel, float32.
+            Logits, one per pixel and channel; or the means, and behind them as many logarithms of
+            variances. Float32.
 
         Raises:
             UserError: the codes have another size than `latent_size`.
@@ -107,7 +109,13 @@ class VAE(nn.Module):
         x = nn.relu(self.decoder_dense2(x))
         x = x.reshape(x.shape[0], height // 4, width // 4, self.features[1])
         x = nn.relu(self.decoder_conv1(x))
-        return self.decoder_conv2(x).astype(jnp.float32)
+        x = self.decoder_conv2(x).astype(jnp.float32)
+        if self.likelihood == "bernoulli":
+            return x
+        mean, log_variance = jnp.split(x, 2, -1)
+        # Tenths of the pixels' range, to begin with.
+        log_variance = jnp.logaddexp(log_variance + 2 * math.log(0.1), LEAST_LOG_VARIANCE)
+        return jnp.concatenate([mean, log_variance], -1)
 
     def __call__(
         self,
@@ -116,7 +124,7 @@ class VAE(nn.Module):
         *,
         train: bool = False,
     ) -> tuple[
-        Float[Array, "batch height width channels"],
+        Float[Array, "batch height width outputs"],
         Float[Array, "batch latent"],
         Float[Array, "batch latent"],
     ]:
@@ -128,7 +136,7 @@ class VAE(nn.Module):
             train: changes nothing: the network has neither dropout nor batch statistics.
 
         Returns:
-            Logits or means of the pixels, μ and log σ².
+            What `decode` gives, μ and log σ².
         """
         mean, log_variance = self.encode(images)
         latents = sample_latents(key, mean, log_variance)
