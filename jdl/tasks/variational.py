@@ -55,9 +55,9 @@ class Variational:
     dequantised, from 8 bits, for a Gaussian one.
 
     Args:
-        model: with `likelihood`, `encode`, `decode`, and (images, key) → (what `decode` gives, mean,
-            log_variance); a Gaussian `decode` gives the pixels' means, and behind them as many
-            logarithms of variances.
+        model: with `likelihood`, `encode`, `decode`, and (images, key) → (what `decode` gives,
+            mean, log_variance); a Gaussian `decode` gives the pixels' means, and behind them as
+            many logarithms of variances.
         optimizer: an optax transformation.
         latent_size: numbers in a code.
         augment: (key, image) → image in [0, 1], for one example; applied to training batches.

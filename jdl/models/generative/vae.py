@@ -27,8 +27,8 @@ class VAE(nn.Module):
 
     The encoder halves the image twice with strided convolutions, the decoder doubles it twice. A
     Gaussian decoder gives each pixel a mean m and a deviation s of its own (the paper's appendix
-    C.2). s₀ = 2⁻⁸/√12 is the deviation of the noise by which 8 bits are dequantised: no pixel can be
-    told more precisely.
+    C.2). s₀ = 2⁻⁸/√12 is the deviation of the noise that dequantises 8 bits: no pixel can be told
+    more precisely.
 
     Intermediates: `encoded` and `decoded`, the dense layers next to the code.
 
