@@ -32,7 +32,7 @@ class Config:
     steps: int = 2500
     batch_size: int = 32
     learning_rate: float = 2e-3
-    penalty: float = 1.0
+    penalty: float = 10.0
     style_size: int = 64
     base_features: int = 512
     most_features: int = 64
@@ -78,7 +78,7 @@ def build(config: Config) -> Experiment:
         ),
         **loaders,
         num_steps=config.steps,
-        evaluate_every=1000,
+        evaluate_every=500,
         seed=config.seed,
     )
 

@@ -297,6 +297,14 @@ class Adversarial(Game):
         labels = () if self.num_classes is None else (jnp.arange(num_samples) % self.num_classes,)
         return np.asarray(self._sample(state, jax.random.split(key, num_samples), *labels))
 
+    def progress(
+        self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
+        """Twenty samples, of the same codes each time."""
+        from jdl.tasks.drawing import image_grid
+
+        return {"samples": image_grid(self.sample(state, key, 20), columns=10)}
+
     def figures(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":

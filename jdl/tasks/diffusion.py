@@ -293,7 +293,9 @@ class Diffusion:
         check_shape(latents, (num_samples, *self.image_shape))
         return np.asarray(self._sample(state, latents, keys, *told)[0])
 
-    def progress(self, state: DiffusionState, key: Key[Array, ""]) -> "dict[str, Figure]":
+    def progress(
+        self, state: DiffusionState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
         """Sixteen samples, whose noise is the same each time."""
         from jdl.tasks.drawing import image_grid
 

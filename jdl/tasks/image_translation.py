@@ -119,6 +119,15 @@ class ImageTranslation(Game):
 
         return jax.lax.map(one, (sources, jax.random.split(key, len(sources))))
 
+    def progress(
+        self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
+    ) -> "dict[str, Figure]":
+        """What is drawn from ten sources, with the same dropout each time."""
+        from jdl.tasks.drawing import image_grid
+
+        drawn = self.translate(state, to_float(batch["source"])[:10], key)
+        return {"translations": image_grid(np.asarray(drawn), columns=10)}
+
     def figures(
         self, state: AdversarialState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":

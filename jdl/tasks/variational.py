@@ -192,6 +192,12 @@ class Variational:
         latents = jax.random.normal(key, (num_samples, self.latent_size))
         return np.clip(np.asarray(self.decode(state, latents)), 0, 1)
 
+    def progress(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
+        """Twenty samples, of the same codes each time."""
+        from jdl.tasks.drawing import image_grid
+
+        return {"samples": image_grid(self.sample(state, key, 20), columns=10)}
+
     def figures(self, state: TrainState, batch: Batch, key: Key[Array, ""]) -> "dict[str, Figure]":
         """Samples, reconstructions, walks between images, and the manifold of the codes.
 

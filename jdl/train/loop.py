@@ -297,13 +297,15 @@ class _Run:
     def _draw(self, state: PyTree, done: int) -> None:
         """Draws how far training has come, where the task has something to show of that."""
         draw = getattr(self.experiment.task, "progress", None)
-        if draw is None:
+        loader = self.experiment.validation or self.experiment.test
+        if draw is None or loader is None:
             return
         state = self.executor.local(state)  # Every process takes part in gathering it.
         if self.reporter.workdir is not None:
             key = stream_key(jax.random.key(self.experiment.seed), FIGURES, 0)
-            drawn = {f"{name}_{done}": figure for name, figure in draw(state, key).items()}
-            self.reporter.figures(done, drawn)
+            batch = jax.device_put(next(loader.eval_batches()), jax.local_devices()[0])
+            drawn = draw(state, batch, key)
+            self.reporter.figures(done, {f"{name}_{done}": drawn[name] for name in drawn})
 
     def _best_so_far(self, start: int) -> tuple[float, int]:
         """The best monitored value that a resumed run finds, and the validations made since."""

@@ -26,8 +26,8 @@ class Task(Protocol):
     - `test_step(state, batch, key) -> Metrics`: the thorough measurement, made once at the end and
       by `jdl evaluate`; without it, `eval_step` serves.
     - `figures(state, batch, key) -> dict[str, Figure]`: what a person would look at.
-    - `progress(state, key) -> dict[str, Figure]`: what it draws at each validation, with the same
-      key each time.
+    - `progress(state, batch, key) -> dict[str, Figure]`: what it draws at each validation, with
+      the same batch and key each time.
     - `texts(state, key) -> dict[str, str]`: what a person would read.
     - `conclude(lines) -> (texts, figures)`: what it says and draws, in place of the curves, when
       all that the run has measured lies in metrics.jsonl.

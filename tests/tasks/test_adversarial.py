@@ -151,3 +151,4 @@ def test_translation_is_by_one_image_at_a_time_with_dropout():
     state, metrics = jax.jit(task.train_step)(state, batch, jax.random.key(3))
     assert np.isfinite(list(compute(metrics).values())).all()
     assert set(task.figures(state, batch, jax.random.key(4))) == {"translations"}
+    assert set(task.progress(state, batch, jax.random.key(4))) == {"translations"}

@@ -129,6 +129,7 @@ def test_a_gaussian_decoder_learns_deviations():
     assert found["bits_per_dimension"] == pytest.approx(entropy, abs=0.1)
     drawn = task.figures(state, batch, key)
     assert set(drawn) == {"samples", "reconstructions", "walks", "manifold"}
+    assert set(task.progress(state, batch, key)) == {"samples"}
 
 
 def test_no_pixel_is_told_more_precisely_than_its_noise():
