@@ -1,16 +1,23 @@
-"""Times a 3×3 convolution on the CPU, by XLA and by Winograd, as a table in milliseconds.
+"""Times a convolution on the CPU by XLA, by Winograd and by products, as a table in milliseconds.
 
-python benchmarks/convolution.py                  # every shape
-python benchmarks/convolution.py 64 14 14 64 64   # batch, height, width, channels, features
+python benchmarks/convolution.py                      # every shape
+python benchmarks/convolution.py 64 14 14 64 64       # batch, height, width, channels, features
+python benchmarks/convolution.py 8 224 224 3 64 7 2   # and size and stride of the kernel
+
+Winograd is for 3×3 without stride. By products is the gradient by the kernel alone, the rest is
+XLA's (`jdl.ops.im2col.conv_with_lax`). The last column is which of them the networks take.
 """
 
 import sys
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jdl.launch import keep_freed_memory
+from jdl.ops.im2col import conv_with_lax, wins_with_lax
 from jdl.ops.winograd import conv3x3, wins
 
 SHAPES = [
@@ -23,14 +30,18 @@ SHAPES = [
     (32, 8, 8, 128, 128),
     (64, 14, 14, 128, 64),
     (64, 7, 7, 192, 96),
-    (64, 28, 28, 3, 16),
+    *[(64, 28, 28, 3, size) for size in (16, 64)],
+    *[(32, 32, 32, *sizes) for sizes in ((16, 32), (32, 64), (64, 16))],
+    (8, 112, 112, 64, 64),
+    (2, 224, 224, 64, 64),
+    (8, 56, 56, 128, 128),
+    (8, 17, 17, 32, 32),
+    (8, 12, 12, 64, 192),
+    (16, 27, 27, 64, 64, 5, 1),
+    (32, 32, 32, 64, 64, 3, 2),
+    (8, 224, 224, 3, 32, 3, 2),
+    (8, 224, 224, 3, 64, 7, 2),
 ]
-
-
-def lax_conv(images, kernel):
-    """Convolves as Flax does."""
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
 
 
 def passes(convolution):
@@ -56,22 +67,41 @@ def paired(functions, arguments, rounds=8):
 
 def main():
     """Prints the table, a row for each shape."""
+    keep_freed_memory()
     given = tuple(int(argument) for argument in sys.argv[1:])
-    print("| shape | XLA: y, dx, dw, all | Winograd: y, dx, dw, all | ratio | wins |")
+    print("| shape | XLA: y, dx, dw, all | Winograd | dw by products | taken |")
     print("|---|---|---|---|---|")
     for shape in [given] if given else SHAPES:
-        batch, height, width, channels, features = shape
-        keys = jax.random.split(jax.random.key(0), 3)
-        arguments = (
-            jax.random.normal(keys[0], (batch, height, width, channels)),
-            jax.random.normal(keys[1], (3, 3, channels, features)) / jnp.sqrt(9 * channels),
-            jax.random.normal(keys[2], (batch, height, width, features)),
+        batch, height, width, channels, features = shape[:5]
+        size, stride = shape[5:] or (3, 1)
+        padding = [((size - 1) // 2, size // 2)] * 2
+        by_xla = partial(
+            lax.conv_general_dilated,
+            window_strides=(stride, stride),
+            padding=padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        times = paired([*passes(lax_conv), *passes(conv3x3)], arguments)
-        xla, ours = times[:3], times[3:]
-        cells = [", ".join(f"{t:.1f}" for t in (*row, sum(row))) for row in (xla, ours)]
-        ratio = sum(xla) / sum(ours)
-        print(f"| {shape} | {cells[0]} | {cells[1]} | {ratio:.2f} | {wins(*shape)} |", flush=True)
+        ways = {"XLA": by_xla}
+        if (size, stride) == (3, 1):
+            ways["Winograd"] = conv3x3
+        ways["products"] = partial(conv_with_lax, stride=stride, padding=padding)
+        keys = jax.random.split(jax.random.key(0), 3)
+        images = jax.random.normal(keys[0], (batch, height, width, channels))
+        scale = jnp.sqrt(size**2 * channels)
+        kernel = jax.random.normal(keys[1], (size, size, channels, features)) / scale
+        gradient = jax.random.normal(keys[2], jax.eval_shape(by_xla, images, kernel).shape)
+        functions = [function for way in ways.values() for function in passes(way)]
+        times = paired(functions, (images, kernel, gradient))
+        rows = dict(zip(ways, (times[i : i + 3] for i in range(0, len(times), 3))))
+        cells = [
+            ", ".join(f"{t:.1f}" for t in (*rows[name], sum(rows[name]))) if name in rows else ""
+            for name in ("XLA", "Winograd", "products")
+        ]
+        if "Winograd" in ways and wins(batch, height, width, channels, features):
+            taken = "Winograd"
+        else:
+            taken = "products" if wins_with_lax(batch, height, width, stride, features) else "XLA"
+        print(f"| {shape} | {' | '.join(cells)} | {taken} |", flush=True)
 
 
 if __name__ == "__main__":

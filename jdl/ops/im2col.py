@@ -240,7 +240,8 @@ def wins_with_lax(batch: int, height: int, width: int, stride: int, out_channels
     """Tells whether `conv_with_lax` beats XLA's convolution on a CPU, forward and both gradients.
 
     For dw, XLA convolves the images with one huge kernel, dy, as wide as they are. Milliseconds of
-    y, dx and dw together, the best of five on two cores of an AMD EPYC (AVX2), the two in turn:
+    y, dx and dw together on two cores of an AMD EPYC (AVX2); `python benchmarks/convolution.py` has
+    more:
 
         images and kernel             XLA   here     images and kernel             XLA   here
         32×32×32×32, 3×3 → 32          33     27     2×224×224×64, 3×3 → 64       1374    193
