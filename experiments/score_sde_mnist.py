@@ -6,7 +6,7 @@ https://arxiv.org/abs/2202.00512; the network and its training as in `ddpm_mnist
     jdl train score_sde_mnist
     jdl train score_sde_mnist --process sub_vp
 
-Seed 0, one core of an AMD EPYC (AVX2) that other programs shared: 77 min 34 s, half of it for
+Seed 0, one core of an AMD EPYC (AVX2) that other programs shared: 77 min 34 s, a third of it for
 likelihoods and samples. Result: 2.16 bits a pixel on the test digits, where the Gaussian of
 `gaussian_faces25 --dataset mnist5k --label -1` needs 5.77; the classifier of `lenet5_mnist` gives
 64.4 % of 1,000 samples a probability above 0.9, and samples of one digit vary 0.93 times as much as
