@@ -1,13 +1,17 @@
 """StyleGAN on five thousand MNIST digits.
 
-Papers: Karras et al., 2019, https://arxiv.org/abs/1812.04948, at 32×32 and a sixteenth of its
-width: mapping network, AdaIN, noise, style mixing, truncation, equalised learning rate, the R1
+Papers: Karras et al., 2019, https://arxiv.org/abs/1812.04948, at 32×32 and an eighth of its width
+or less: mapping network, AdaIN, noise, style mixing, truncation, equalised learning rate, the R1
 penalty. Instead of growing, all sizes add up from the first step on (Karras et al., 2020,
 https://arxiv.org/abs/1912.04958, section 4.1).
 
     jdl train stylegan_mnist
 
-Seed 0, on two cores. Result: not yet measured here.
+Seed 0, one core of an AMD EPYC (AVX2): 38 min 10 s, three of which compile. Result: weak. After
+58,000 images, where the paper sees millions, the generator has collapsed to one digit: the
+classifier of `lenet5_mnist` gives 28.3 % of 1,000 samples a probability above 0.9, and samples of
+one digit vary 0.29 times as much as real ones. The discriminator wins throughout, and takes 7 to
+14 % of the generated images for real.
 """
 
 import dataclasses
