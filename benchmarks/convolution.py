@@ -5,7 +5,8 @@ python benchmarks/convolution.py 64 14 14 64 64       # batch, height, width, ch
 python benchmarks/convolution.py 8 224 224 3 64 7 2   # and size and stride of the kernel
 
 Winograd is for 3×3 without stride. By products is the gradient by the kernel alone, the rest is
-XLA's (`jdl.ops.im2col.conv_with_lax`). The last column is which of them the networks take.
+XLA's (`jdl.ops.im2col.conv_with_lax`). The last column is what the networks take;
+"all by products" (`jdl.ops.im2col.conv`) is not timed here.
 """
 
 import sys
@@ -17,8 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jdl.launch import keep_freed_memory
-from jdl.ops.im2col import conv_with_lax, wins_with_lax
-from jdl.ops.winograd import conv3x3, wins
+from jdl.ops import im2col, winograd
 
 SHAPES = [
     *[(64, 14, 14, size, size) for size in (32, 48, 64, 96, 128)],
@@ -69,6 +69,8 @@ def main():
     """Prints the table, a row for each shape."""
     keep_freed_memory()
     given = tuple(int(argument) for argument in sys.argv[1:])
+    if len(given) not in (0, 5, 7):
+        sys.exit(__doc__)
     print("| shape | XLA: y, dx, dw, all | Winograd | dw by products | taken |")
     print("|---|---|---|---|---|")
     for shape in [given] if given else SHAPES:
@@ -83,8 +85,8 @@ def main():
         )
         ways = {"XLA": by_xla}
         if (size, stride) == (3, 1):
-            ways["Winograd"] = conv3x3
-        ways["products"] = partial(conv_with_lax, stride=stride, padding=padding)
+            ways["Winograd"] = winograd.conv3x3
+        ways["products"] = partial(im2col.conv_with_lax, stride=stride, padding=padding)
         keys = jax.random.split(jax.random.key(0), 3)
         images = jax.random.normal(keys[0], (batch, height, width, channels))
         scale = jnp.sqrt(size**2 * channels)
@@ -97,10 +99,14 @@ def main():
             ", ".join(f"{t:.1f}" for t in (*rows[name], sum(rows[name]))) if name in rows else ""
             for name in ("XLA", "Winograd", "products")
         ]
-        if "Winograd" in ways and wins(batch, height, width, channels, features):
+        if "Winograd" in ways and winograd.wins(batch, height, width, channels, features):
             taken = "Winograd"
+        elif im2col.wins(batch, height, width, stride, channels, features):
+            taken = "all by products"
+        elif im2col.wins_with_lax(batch, height, width, stride, features):
+            taken = "dw by products"
         else:
-            taken = "products" if wins_with_lax(batch, height, width, stride, features) else "XLA"
+            taken = "XLA"
         print(f"| {shape} | {' | '.join(cells)} | {taken} |", flush=True)
 
 

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1912.04958, section 4.1).
 
     jdl train stylegan_mnist
 
-Seed 0, one core of an AMD EPYC (AVX2): 38 min 10 s, three of which compile. Result: weak. After
+Seed 0, one core of an AMD EPYC (AVX2): 38 min 10 s. Result: weak. After
 58,000 images, where the paper sees millions, the generator has collapsed to one digit: the
 classifier of `lenet5_mnist` gives 28.3 % of 1,000 samples a probability above 0.9, and samples of
 one digit vary 0.29 times as much as real ones. The discriminator wins throughout, and takes 7 to
@@ -49,7 +49,7 @@ class Config:
 
 
 def disturb(key, image, deviation):
-    """Moves an image, and adds noise: else its black, the same everywhere, gives a digit away.
+    """Moves an image, and adds noise, in which a background that is not quite black is lost.
 
     Source: Sønderby et al., 2017, https://arxiv.org/abs/1610.04490, section 4.
     """

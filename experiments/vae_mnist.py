@@ -26,8 +26,7 @@ weights.
 
 With a Gaussian likelihood, on one core of the EPYC that other programs shared (20 min 39 s): 4.23
 bits a pixel by importance weights, 4.96 after 20 epochs, where the Gaussian of `gaussian_faces25`
-needs 5.77 on the same digits. With one deviation for all pixels, of strokes and of the black around
-them, it was 6.80 after 20. Its means are blurred: what they do not say, the deviations cover.
+needs 5.77 on the same digits. Its means are blurred: what they do not say, the deviations cover.
 """
 
 import dataclasses

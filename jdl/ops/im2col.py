@@ -240,20 +240,18 @@ def wins_with_lax(batch: int, height: int, width: int, stride: int, out_channels
     """Tells whether `conv_with_lax` beats XLA's convolution on a CPU, forward and both gradients.
 
     For dw, XLA convolves the images with one huge kernel, dy, as wide as they are. Milliseconds of
-    y, dx and dw together on two cores of an AMD EPYC (AVX2); `python benchmarks/convolution.py` has
-    more:
+    y, dx and dw together, two quiet cores of an AMD EPYC (AVX2); `python benchmarks/convolution.py`
+    has more:
 
-        images and kernel             XLA   here     images and kernel             XLA   here
-        32×32×32×32, 3×3 → 32          33     27     2×224×224×64, 3×3 → 64       1374    193
-        32×32×32×32, 3×3 → 64         185     47     8×112×112×64, 3×3 → 64       2073    236
-        32×32×32×16, 3×3 → 32          18     18     8×56×56×128, 3×3 → 128        467    180
-        64×28×28×32, 3×3 → 32         292     40     16×27×27×64, 5×5 → 64         137     76
-        64×28×28×3, 3×3 → 64           37     20     32×32×32×64, 3×3/2 → 64        52     35
-        8×12×12×64, 3×3 → 192          10      7     8×224×224×3, 3×3/2 → 32        41     14
-        8×17×17×32, 3×3 → 32          2.9    4.4 †   8×224×224×3, 7×7/2 → 64       540    127
-        64×7×7×32, 3×3 → 32           3.5    4.4 †   32×32×32×64, 3×3 → 16          53     67 †
-
-    † with P of all rows of the kernel at once, which takes up to a third more.
+        images and kernel         XLA   here     images and kernel         XLA   here
+        32×32×32×32, 3×3 → 32      54     47     2×224×224×64, 3×3 → 64   2403    321
+        32×32×32×32, 3×3 → 64     429     82     8×112×112×64, 3×3 → 64   2146    355
+        32×32×32×16, 3×3 → 32      93     31     8×56×56×128, 3×3 → 128    508    221
+        64×28×28×32, 3×3 → 32      97     75     16×27×27×64, 5×5 → 64     160    130
+        64×28×28×3, 3×3 → 64       61     34     32×32×32×64, 3×3/2 → 64    63     52
+        8×12×12×64, 3×3 → 192    12.0   12.1     8×224×224×3, 3×3/2 → 32    59     35
+        8×17×17×32, 3×3 → 32      4.1    4.6     8×224×224×3, 7×7/2 → 64   728    248
+        64×7×7×32, 3×3 → 32       5.7    5.6     32×32×32×64, 3×3 → 16      51     75
 
     Args:
         batch: images on one device.

@@ -134,6 +134,13 @@ def shorten(experiment):
     )
 
 
+# They show what they draw while they are trained.
+DRAWING = [
+    *("dcgan_mnist", "stylegan_mnist", "pix2pix_digit_scenes", "vae_mnist", "score_sde_mnist"),
+    *("ddpm_mnist", "ddpm_guided_mnist", "ddpm_digit_scenes"),
+]
+
+
 def train_two_steps(name, monkeypatch):
     """Runs an experiment where others look for it; returns the run's folder."""
     module = load_experiment(name)
@@ -151,6 +158,8 @@ def test_two_steps(name, folder, monkeypatch):
     (test,) = (line for line in read_metrics(run) if line.pop("split") == "test")
     assert all(np.isfinite(np.nanmean(np.array(value, float))) for value in test.values())
     assert len(list((run / "figures").glob("*.png"))) >= 2
+    if name in DRAWING:
+        assert list((run / "figures").glob("*_2.png"))  # after step 2, not at the end
     if name in ("lstm_char", "gpt_char"):
         assert (run / "sample.txt").read_text()
     if name == "forecasting_stocks":

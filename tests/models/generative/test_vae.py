@@ -27,6 +27,19 @@ def test_call_is_encode_sample_decode():
     assert logits.shape == images.shape
 
 
+def test_a_gaussian_decoder_gives_two_numbers_a_pixel():
+    images, key = jnp.zeros((2, 28, 28, 1)), jax.random.key(0)
+    count = {}
+    for likelihood, channels in (("bernoulli", 1), ("gaussian", 2)):
+        model = jdl.create_model("vae", likelihood=likelihood)
+        init = lambda model=model: model.init_with_output(key, images, key)
+        (outputs, *_), variables = jax.eval_shape(init)
+        assert outputs.shape == (2, 28, 28, channels)
+        count[likelihood] = sum(leaf.size for leaf in jax.tree.leaves(variables))
+    # One more feature of a 4×4 kernel on 32 channels, and its bias.
+    assert count == {"bernoulli": 1_691_369, "gaussian": 1_691_369 + 4 * 4 * 32 + 1}
+
+
 def test_samples_have_the_posteriors_moments_and_their_own_keys():
     mean, log_variance = jnp.full((1, 4000), 2.0), jnp.full((1, 4000), jnp.log(9.0))
     draws = sample_latents(jax.random.key(0), mean, log_variance)
