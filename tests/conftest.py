@@ -24,7 +24,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_nans", True)
 CACHE = os.environ.get("JDL_TEST_CACHE", Path(tempfile.gettempdir()) / "jdl-test-cache")
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 PROCESS = Path("/proc/self")
 

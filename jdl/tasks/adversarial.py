@@ -109,10 +109,16 @@ class Game:
             fake = self._augment(fakes, batch, fake_key)
             variables = {"params": params, **model_state}
             losses = jnp.zeros(len(real))
+
+            def score(images):
+                logits, model_state = self._judge(variables, images, batch)
+                return logits.sum(), (logits, model_state)
+
             if self.penalty:
-                slopes = jax.grad(lambda x: self._judge(variables, x, batch)[0].sum())(real)
+                slopes, (real_logits, model_state) = jax.grad(score, has_aux=True)(real)
                 losses += self.penalty / 2 * jnp.square(slopes).sum((1, 2, 3))
-            real_logits, model_state = self._judge(variables, real, batch)
+            else:
+                _, (real_logits, model_state) = score(real)
             fake_logits, model_state = self._judge({"params": params, **model_state}, fake, batch)
             losses += self._weights()[0] * _mean(discriminator_loss(real_logits, fake_logits))
             loss = mean(losses, batch["mask"])
@@ -277,7 +283,8 @@ class Adversarial(Game):
         variables = state.generator.replace(params=state.average).variables
         # The same noise for all, if any: what differs are the codes.
         drawn = self.generator.apply(variables, latents, *labels, rngs={"noise": jax.random.key(0)})
-        return (drawn + 1) / 2
+        # A last layer without tanh may go beyond.
+        return jnp.clip((drawn + 1) / 2, 0, 1)
 
     @partial(jax.jit, static_argnums=0)
     def _sample(self, state: AdversarialState, keys: Key[Array, " batch"], *labels: Array) -> Array:

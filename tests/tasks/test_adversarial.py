@@ -89,6 +89,15 @@ def test_classes_reach_both_networks_and_the_measure_of_obedience():
     np.testing.assert_allclose(samples[:, 0, 0, 0], [0.625, 1, 0.625, 1])
 
 
+def test_images_beyond_black_and_white_are_cut():
+    """Level draws −3 and 3 as they are; an image goes from 0 to 1."""
+    task = game()
+    state = task.init(jax.random.key(0), {"image": IMAGES, **ROWS})
+    for level, shown in ((-3.0, 0.0), (0.5, 0.75), (3.0, 1.0)):
+        images = task.decode(state.replace(average={"level": jnp.float32(level)}), jnp.ones((2, 3)))
+        np.testing.assert_allclose(images, shown)
+
+
 def test_a_code_of_another_size_is_refused():
     task = game()
     state = task.init(jax.random.key(0), {"image": IMAGES, **ROWS})
