@@ -22,14 +22,11 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.masking import most_frequent_next
 from jdl.data.sentence_pairs import MASK, sentence_pairs, train_wordpiece
-from jdl.errors import UserError
-from jdl.launch import find_run, open_run, run, train
+from jdl.launch import run, trained_run
 from jdl.optim.adam import bert_adam
 from jdl.optim.schedules import with_warmup
 from jdl.tasks.masked_language_model import MaskedLanguageModel
 from jdl.train import Dtype, Experiment
-from jdl.train.loop import restore
-from jdl.train.options import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +107,8 @@ def pretrained_bert(run_name: str):
     Returns:
         The run's task, which has the tokenizer and the network, and the parameters of its BERT.
     """
-    try:
-        folder = find_run(run_name)
-    except UserError:
-        print("BERT is pretrained first", flush=True)
-        folder = train(sys.modules[__name__], Config(), Options())
-    experiment, _ = open_run(folder)
-    executor, state, _ = restore(experiment, folder)
-    return experiment.task, executor.local(state).params["bert"]
+    _, experiment, state = trained_run(sys.modules[__name__], run_name)
+    return experiment.task, state.params["bert"]
 
 
 if __name__ == "__main__":

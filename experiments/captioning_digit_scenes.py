@@ -25,10 +25,11 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load, pad_sequences
 from jdl.data.augment import random_crop
 from jdl.data.vocabulary import Vocabulary
-from jdl.launch import run
+from jdl.launch import find_run, restore_run, run
 from jdl.optim.muon import muon
 from jdl.optim.schedules import warmup_cosine
 from jdl.tasks.captioning import Captioning
+from jdl.tasks.diffusion import Captioner
 from jdl.train import Dtype, Experiment
 
 
@@ -114,6 +115,24 @@ def encode(split, words, longest):
         "target": pad_sequences(sentences, longest),
         "target_length": np.array([len(sentence) for sentence in sentences], np.int32),
     }
+
+
+def trained_captioner(run_name: str) -> Captioner:
+    """Finds a run of this experiment, whose best checkpoint is restored when there is work for it.
+
+    Args:
+        run_name: as `jdl evaluate` takes it; "captioning_digit_scenes" for the latest.
+
+    Returns:
+        Images [count, 64, 64, 3] in [0, 1] → the best sentence of each by its beam.
+    """
+    folder = find_run(run_name)
+
+    def describe(images):
+        experiment, state = restore_run(folder)
+        return experiment.task.describe(state, np.round(255 * images).astype(np.uint8))
+
+    return describe
 
 
 if __name__ == "__main__":

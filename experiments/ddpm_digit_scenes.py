@@ -16,6 +16,7 @@ import dataclasses
 from functools import partial
 
 import optax
+from captioning_digit_scenes import trained_captioner
 
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
@@ -38,6 +39,8 @@ class Config:
     """Every field is a flag with this name."""
 
     dataset: str = "digit_scenes"
+    captioner: str = ""
+    """A run of `captioning_digit_scenes`, to read in the end what was drawn."""
     steps: int = 4000
     batch_size: int = 32
     learning_rate: float = 0.01
@@ -82,6 +85,7 @@ def build(config: Config) -> Experiment:
             optimizer=optax.chain(optax.clip_by_global_norm(1.0), optimizer),
             process=Discrete(cosine_schedule(1000)),
             image_shape=(64, 64, 3),
+            captioner=trained_captioner(config.captioner) if config.captioner else None,
             prediction="velocity",
             conditioning=sentences,
             drop=config.drop,

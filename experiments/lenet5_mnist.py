@@ -19,12 +19,10 @@ import optax
 from jdl import create_model
 from jdl.data import InMemoryLoader, load, validate_labels
 from jdl.data.augment import random_affine
-from jdl.errors import UserError
-from jdl.launch import find_run, open_run, run, train
+from jdl.launch import run, trained_run
 from jdl.tasks.classification import Classification
 from jdl.tasks.judge import Judge
-from jdl.train import Dtype, Experiment, Options
-from jdl.train.loop import restore
+from jdl.train import Dtype, Experiment
 from jdl.train.reporting import read_metrics
 
 
@@ -77,14 +75,7 @@ def trained_classifier(run_name: str) -> Judge:
     Returns:
         Images [batch, 28, 28, 1] in [0, 1] → class probabilities.
     """
-    try:
-        folder = find_run(run_name)
-    except UserError:
-        print("the classifier that judges samples is trained first", flush=True)
-        folder = train(sys.modules[__name__], Config(), Options())
-    experiment, _ = open_run(folder)
-    executor, state, _ = restore(experiment, folder)
-    state = executor.local(state)
+    folder, experiment, state = trained_run(sys.modules[__name__], run_name)
     tested = [line["accuracy"] for line in read_metrics(folder) if line["split"] == "test"]
     if tested:
         print(f"samples are judged by {folder}, test accuracy {tested[-1]:.1%}", flush=True)

@@ -22,11 +22,9 @@ import optax
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.noise import masking_noise
-from jdl.errors import UserError
-from jdl.launch import find_run, open_run, run, train
+from jdl.launch import run, trained_run
 from jdl.tasks.layerwise import LayerwisePretraining
-from jdl.train import Experiment, Options
-from jdl.train.loop import restore
+from jdl.train import Experiment
 
 ACTIVATIONS = {"sigmoid": nn.sigmoid, "relu": nn.relu}
 
@@ -92,15 +90,9 @@ def pretrained_layers(run_name: str) -> tuple[dict[str, Any], dict[str, Any], in
         Parameters of each hidden layer of an MLP by name; the MLP's sizes and activation; and the
         updates that the layers have cost.
     """
-    try:
-        folder = find_run(run_name)
-    except UserError:
-        print("the layers are pretrained first", flush=True)
-        folder = train(sys.modules[__name__], Config(), Options())
-    experiment, _ = open_run(folder)
-    executor, state, _ = restore(experiment, folder)
-    networks = executor.local(state).networks
-    layers = {f"hidden.{i}": network.params["encoder.0"] for i, network in enumerate(networks)}
+    _, experiment, state = trained_run(sys.modules[__name__], run_name)
+    encoders = [network.params["encoder.0"] for network in state.networks]
+    layers = {f"hidden.{i}": encoder for i, encoder in enumerate(encoders)}
     options = {
         "hidden_sizes": tuple(layer["bias"].size for layer in layers.values()),
         "activation": experiment.task.layers[0].code_activation,

@@ -220,6 +220,33 @@ def train(module: ModuleType, config: Any, options: Options) -> Path:
     return workdir
 
 
+def trained_run(module: ModuleType, run: str) -> tuple[Path, Experiment, Any]:
+    """Restores the best checkpoint of a run; trains one of the experiment first if there is none.
+
+    Args:
+        module: the experiment.
+        run: as `find_run` takes it.
+
+    Returns:
+        The run's folder, its experiment, and the state on one device.
+    """
+    try:
+        folder = find_run(run)
+    except UserError:
+        print(f"{module.__name__} is trained first, as there is no run {run}", flush=True)
+        folder = train(module, module.Config(), Options())
+    return folder, *restore_run(folder)
+
+
+def restore_run(folder: Path) -> tuple[Experiment, Any]:
+    """Restores the best checkpoint of a run: its experiment, and the state on one device."""
+    from jdl.train.loop import restore
+
+    experiment, _ = open_run(folder)
+    executor, state, _ = restore(experiment, folder)
+    return experiment, executor.local(state)
+
+
 def prepare_process(options: Options) -> None:
     """Sets what a process decides once: compiled programs, memory, data folder, other hosts."""
     import jax

@@ -106,16 +106,10 @@ class Captioning(Transduction):
         """How good greedy search and the beam are, and every sentence of the beam."""
         if self.pictures is None:
             return {}
-        import sacrebleu
-
         lines = []
         for search in ("greedy", "beam"):
             found = self.describe(state, self.pictures, search)  # type: ignore[arg-type]
-            bleu = sacrebleu.BLEU()
-            exact = np.mean([a == b for a, b in zip(found, self.sentences, strict=True)])
-            score = bleu.corpus_score(found, [self.sentences])
-            lines.append(f"{search}: {exact:.1%} exactly right, {score}")
-        lines.append(str(bleu.get_signature()))
+            lines.append(f"{search}: {agreement(found, self.sentences)}")
         for sentence, one in zip(self.sentences, found):
             lines.append(f"\npeople: {sentence}\nmodel:  {one}")
         return {"sentences": "\n".join(lines) + "\n"}
@@ -134,6 +128,31 @@ class Captioning(Transduction):
         if attention is not None:
             drawn["attention"] = _looked_at(pictures[:4], found[:4], attention[:4])
         return drawn
+
+
+def agreement(found: Sequence[str], sentences: Sequence[str]) -> str:
+    """Says how many sentences are exactly right, and their corpus BLEU with its signature.
+
+    Args:
+        found: by a model.
+        sentences: what they should be, one for each.
+
+    Returns:
+        A line.
+
+    Raises:
+        ValueError: there are more of the one than of the other.
+
+    Example:
+        >>> agreement(["a red two", "a blue one"], ["a red two", "a red one"]).split(",")[0]
+        '50.0% exactly right'
+    """
+    import sacrebleu
+
+    exact = np.mean([a == b for a, b in zip(found, sentences, strict=True)])
+    bleu = sacrebleu.BLEU()
+    score = bleu.corpus_score(found, [sentences])
+    return f"{exact:.1%} exactly right, {score} ({bleu.get_signature()})"
 
 
 def _as_floats(batch: Batch) -> Batch:

@@ -1,6 +1,7 @@
 """Denoising diffusion: a network learns to undo noise; samples are drawn by undoing all of it."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ from jdl.diffusion.processes import Process
 from jdl.diffusion.samplers import Sampler, ddim
 from jdl.errors import UserError
 from jdl.ops.random import per_example_keys, piece_key
+from jdl.tasks.captioning import agreement
 from jdl.tasks.classification import to_float
-from jdl.tasks.conditioning import ByClass, Conditioning
+from jdl.tasks.conditioning import ByClass, BySentence, Conditioning
 from jdl.tasks.judge import Judge, judge_samples, judged_samples
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Metrics, mean
@@ -32,6 +34,9 @@ from jdl.train.task import Batch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+# Images in [0, 1] → a sentence of each.
+Captioner = Callable[[Float[np.ndarray, "count height width 3"]], list[str]]
 
 GOLDEN_RATIO = 0.6180339887
 STRIDES: Sampler = partial(ddim, steps=60, eta=1.0)
@@ -78,6 +83,7 @@ class Diffusion:
         process: gives a, s and the times.
         image_shape: of an image.
         judge: the classifier that measures samples; without it they are only looked at.
+        captioner: images in [0, 1] → sentences; it reads samples of the conditioning's examples.
         prediction: what the network is asked for, y.
         weighting: w(t) of (2).
         conditioning: what the network is told beside the time.
@@ -97,6 +103,7 @@ class Diffusion:
     process: Process
     image_shape: tuple[int, int, int]
     judge: Judge | None = None
+    captioner: Captioner | None = None
     prediction: Prediction = "noise"
     weighting: Weighting = "simple"
     conditioning: Conditioning | None = None
@@ -292,6 +299,15 @@ class Diffusion:
             latents = self.process.prior(keys, self.image_shape)
         check_shape(latents, (num_samples, *self.image_shape))
         return np.asarray(self._sample(state, latents, keys, *told)[0])
+
+    def texts(self, state: DiffusionState, key: Key[Array, ""]) -> dict[str, str]:
+        """How many samples the captioner reads as what was asked for, and every sentence."""
+        if self.captioner is None or not isinstance(self.conditioning, BySentence):
+            return {}
+        asked = self.conditioning.examples
+        read = self.captioner(self.sample(state, key, len(asked)))
+        lines = [f"asked: {one}\nread:  {other}\n" for one, other in zip(asked, read)]
+        return {"sentences": "\n".join([f"samples: {agreement(read, asked)}\n", *lines])}
 
     def progress(
         self, state: DiffusionState, batch: Batch, key: Key[Array, ""]

@@ -36,7 +36,7 @@ SHRUNK = {
     "lstm_char": {"dataset": "bible_en", "steps": 20, "hidden_size": 8, "window": 8},
     "bert_bible": {"width": 16, "num_heads": 2, "num_layers": 1, "batch_size": 8},
     "bert_finetune": {"verses": 64, "epochs": 1},
-    "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 4},
+    "captioning_digit_scenes": {"epochs": 1, "features": (8, 8, 8, 8), "batch_size": 8},
     "gpt_char": {"dataset": "bible_en", "byte_pairs": 260, "steps": 20, "width": 8, "window": 8},
     "vae_mnist": {"epochs": 1, "latent_size": 2, "importance_samples": 2},
     "gaussian_faces25": {},
@@ -62,6 +62,7 @@ SHRUNK = {
         "batch_size": 8,
         "text_width": 8,
         "text_layers": 1,
+        "captioner": "captioning_digit_scenes",
     },
     "score_sde_mnist": {"steps": 20, "channels": 8, "batch_size": 8, "rated": 2},
     "score_sde_mixture": {"points": 100, "width": 8, "epochs": 1, "batch_size": 8},
@@ -93,6 +94,7 @@ SHRUNK = {
 JUDGED = ("dcgan_mnist", "stylegan_mnist", "ddpm_mnist", "ddpm_guided_mnist", "score_sde_mnist")
 NEEDED = {
     **dict.fromkeys(JUDGED, "lenet5_mnist"),
+    "ddpm_digit_scenes": "captioning_digit_scenes",
     "bert_finetune": "bert_bible",
     "finetuning_mnist": "pretraining_mnist",
 }
@@ -164,6 +166,8 @@ def test_two_steps(name, folder, monkeypatch):
         assert (run / "sample.txt").read_text()
     if name == "forecasting_stocks":
         assert "MSFT" in (run / "errors.txt").read_text()
+    if name == "ddpm_digit_scenes":
+        assert (run / "sentences.txt").read_text().startswith("samples: ")
     if name == "translation_bible_en_ja":
         assert (run / "translations.txt").read_text().startswith("BLEU")
 

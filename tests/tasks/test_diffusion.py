@@ -103,6 +103,28 @@ def test_a_class_is_drawn_and_guided_away_from_none():
     np.testing.assert_allclose(led, 0.7, rtol=1e-5)
 
 
+def test_a_captioner_reads_samples_of_the_sentences():
+    pytest.importorskip("sacrebleu")
+
+    class PerWord(nn.Module):
+        @nn.compact
+        def __call__(self, images, timesteps, tokens, *, train: bool = False):
+            greys = self.param("greys", lambda _: jnp.array([0.0, -0.5, 0.1]))
+            return jnp.broadcast_to(greys[tokens[:, 0]][:, None, None, None], images.shape)
+
+    words = BySentence(Vocabulary(["dark", "light"]), 1, ("dark", "light", "dark"))
+    read = lambda images: ["dark" if grey < 0.4 else "bright" for grey in images.mean((1, 2, 3))]
+    task = dataclasses.replace(
+        diffusion(conditioning=words), model=PerWord(), captioner=read, prediction="image"
+    )
+    batch = batch_of(2, tokens=jnp.array([[1], [2]]))
+    state = task.init(jax.random.key(0), batch)
+    text = task.texts(state, jax.random.key(0))["sentences"]
+    assert text.startswith("samples: 66.7% exactly right, BLEU = ")
+    assert "asked: light\nread:  bright\n" in text
+    assert dataclasses.replace(task, captioner=None).texts(state, jax.random.key(0)) == {}
+
+
 def test_guidance_may_be_an_array_of_the_compiled_program():
     """As the figure has it, which draws the same noise with several."""
     task = by_class(guidance=3.0)
