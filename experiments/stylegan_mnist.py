@@ -7,17 +7,14 @@ https://arxiv.org/abs/1912.04958, section 4.1).
 
     jdl train stylegan_mnist
 
-Seed 0, one core of an AMD EPYC (AVX2): 38 min 10 s. Result: weak. After
-58,000 images, where the paper sees millions, the generator has collapsed to one digit: the
-classifier of `lenet5_mnist` gives 28.3 % of 1,000 samples a probability above 0.9, and samples of
-one digit vary 0.29 times as much as real ones. The discriminator wins throughout, and takes 7 to
-14 % of the generated images for real.
+Seed 0, one core of an AMD EPYC (AVX2) that other programs shared: about 90 minutes, stopped once
+and resumed. Result: the classifier of `lenet5_mnist` gives 85.6 % of 1,000 samples a probability
+above 0.9, and samples of one digit vary 0.82 times as much as real ones.
 """
 
 import dataclasses
-from functools import partial
 
-import jax
+import jax.numpy as jnp
 import optax
 from dcgan_mnist import pad, shift
 from lenet5_mnist import trained_classifier
@@ -35,26 +32,24 @@ class Config:
 
     dataset: str = "mnist5k"
     classifier: str = "lenet5_mnist"
-    steps: int = 1800
+    steps: int = 10_000
     batch_size: int = 32
     learning_rate: float = 2e-3
-    penalty: float = 5.0
-    instance_noise: float = 0.1
-    """Deviation of the noise on all that the discriminator sees, whose pixels go from −1 to 1."""
+    penalty: float = 0.1
     style_size: int = 64
-    base_features: int = 512
+    base_features: int = 256
     most_features: int = 64
     truncation: float = 0.7
     seed: int = 0
 
 
-def disturb(key, image, deviation):
-    """Moves an image, and adds noise, in which a background that is not quite black is lost.
+def clip_and_shift(key, image):
+    """Moves an image whose values are cut to those that can be shown.
 
-    Source: Sønderby et al., 2017, https://arxiv.org/abs/1610.04490, section 4.
+    The background of digits is exactly −1, which the generator's last layer, a linear one, never
+    hits: the discriminator would look at nothing else.
     """
-    shift_key, noise_key = jax.random.split(key)
-    return shift(shift_key, image) + deviation * jax.random.normal(noise_key, image.shape)
+    return shift(key, jnp.clip(image, -1, 1))
 
 
 def build(config: Config) -> Experiment:
@@ -89,8 +84,8 @@ def build(config: Config) -> Experiment:
             discriminator_optimizer=adam,
             prior=normal_prior(config.style_size),
             judge=lambda images: judge(images[:, 2:-2, 2:-2]),
-            augment=partial(disturb, deviation=config.instance_noise),
-            ema=0.998,
+            augment=clip_and_shift,
+            ema=0.999,
             penalty=config.penalty,
         ),
         **loaders,
