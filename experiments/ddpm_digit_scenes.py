@@ -9,8 +9,9 @@ learns its few words from 3,000 scenes, and its vector is added to the time's.
     jdl sample ddpm_digit_scenes --condition "a red three left of a blue seven on brick"
 
 Seed 0, one core of an AMD EPYC (AVX2) that other programs shared, `--steps 2000`: 82 min 25 s.
-Result, weak: grounds and colours are those of the sentence, digits can hardly be read. The captioner
-of `captioning_digit_scenes` reads none of 96 sentences exactly (BLEU 22.3; 83.5 on real scenes).
+Result, weak: grounds and colours are those of the sentence, digits can hardly be read. The
+captioner of `captioning_digit_scenes` reads none of 96 sentences exactly (BLEU
+22.3; 83.5 on real scenes).
 The loss is 0.142, and 0.146 where the sentence is not told.
 """
 
