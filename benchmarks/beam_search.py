@@ -11,7 +11,8 @@ import time
 
 import jax
 
-from jdl.launch import find_run, keep_freed_memory, open_run
+from jdl.launch import keep_freed_memory
+from jdl.runs import find_run, open_run
 from jdl.train.loop import restore
 
 

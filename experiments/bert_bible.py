@@ -22,9 +22,10 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.masking import most_frequent_next
 from jdl.data.sentence_pairs import MASK, sentence_pairs, train_wordpiece
-from jdl.launch import run, trained_run
+from jdl.launch import run
 from jdl.optim.adam import bert_adam
 from jdl.optim.schedules import with_warmup
+from jdl.runs import trained_run
 from jdl.tasks.masked_language_model import MaskedLanguageModel
 from jdl.train import Dtype, Experiment
 

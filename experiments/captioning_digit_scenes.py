@@ -25,9 +25,10 @@ from jdl import create_model
 from jdl.data import InMemoryLoader, load, pad_sequences
 from jdl.data.augment import random_crop
 from jdl.data.vocabulary import Vocabulary
-from jdl.launch import find_run, restore_run, run
+from jdl.launch import run
 from jdl.optim.muon import muon
 from jdl.optim.schedules import warmup_cosine
+from jdl.runs import find_run, open_run, restore_state
 from jdl.tasks.captioning import Captioning
 from jdl.tasks.diffusion import Captioner
 from jdl.train import Dtype, Experiment
@@ -129,7 +130,8 @@ def trained_captioner(run_name: str) -> Captioner:
     folder = find_run(run_name)
 
     def describe(images):
-        experiment, state = restore_run(folder)
+        experiment, _ = open_run(folder)
+        state = restore_state(experiment, folder)
         return experiment.task.describe(state, np.round(255 * images).astype(np.uint8))
 
     return describe

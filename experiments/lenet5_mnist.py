@@ -19,7 +19,8 @@ import optax
 from jdl import create_model
 from jdl.data import InMemoryLoader, load, validate_labels
 from jdl.data.augment import random_affine
-from jdl.launch import run, trained_run
+from jdl.launch import run
+from jdl.runs import trained_run
 from jdl.tasks.classification import Classification
 from jdl.tasks.judge import Judge
 from jdl.train import Dtype, Experiment

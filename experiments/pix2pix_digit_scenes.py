@@ -11,7 +11,8 @@ are Canny's.
 Seed 0, two cores of an AMD EPYC (AVX2): 11 min 31 s from launch to the last figure. Result, weak:
 an absolute distance of 0.146 to the test scenes. Bricks come back, mortar and all; stones and grass
 look alike, and one digit has several colours, of which the edges say nothing. On photos, in 14 min
-9 s on one core, it is 0.354: weaker still. Without the adversary it is not yet measured here.
+9 s on one core that other programs shared, the distance is 0.354, and all there is to see are
+blotches of orange and blue. Without the adversary it is not yet measured here.
 """
 
 import dataclasses

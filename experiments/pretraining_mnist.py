@@ -22,7 +22,8 @@ import optax
 from jdl import create_model
 from jdl.data import InMemoryLoader, load
 from jdl.data.noise import masking_noise
-from jdl.launch import run, trained_run
+from jdl.launch import run
+from jdl.runs import trained_run
 from jdl.tasks.layerwise import LayerwisePretraining
 from jdl.train import Experiment
 

@@ -13,14 +13,12 @@ from typing import Any
 from jdl.errors import UserError, unknown
 from jdl.launch import (
     experiment_files,
-    find_run,
-    find_runs,
     keep_freed_memory,
     latest_run,
     list_experiments,
-    open_run,
     prepare_process,
 )
+from jdl.runs import find_run, find_runs, open_run, restore_state
 from jdl.train.options import Options
 
 
@@ -335,11 +333,3 @@ def open_trained(name: str) -> tuple[Path, Any]:
         if name not in list_models():
             raise
         raise UserError(f"{name} is a model: add --weights FILE, or name a run") from None
-
-
-def restore_state(experiment: Any, folder: Path) -> Any:
-    """Restores the state of a run's best checkpoint."""
-    from jdl.train.loop import restore
-
-    executor, state, _ = restore(experiment, folder)
-    return executor.local(state)

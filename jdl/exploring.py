@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jdl.commands import changes_told, open_trained, reopen, restore_state
+from jdl.commands import changes_told, open_trained, reopen
 from jdl.errors import UserError, unknown
 from jdl.launch import prepare_process
+from jdl.runs import restore_state
 from jdl.train.options import Options
 
 

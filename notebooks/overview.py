@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from jdl.launch import find_run, open_run
+from jdl.runs import find_run, open_run
 from jdl.tasks.drawing import show_image
 from jdl.train.loop import restore
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import jdl
 from jdl.cli import main
-from jdl.launch import find_runs
+from jdl.runs import find_runs
 from jdl.train.checkpoints import read_config
 from jdl.train.reporting import read_metrics
 

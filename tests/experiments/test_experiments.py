@@ -172,6 +172,23 @@ def test_two_steps(name, folder, monkeypatch):
         assert (run / "translations.txt").read_text().startswith("BLEU")
 
 
+@pytest.mark.parametrize("name", ["dcgan_mnist", "bert_finetune", "finetuning_mnist"])
+def test_another_run_than_the_default_is_not_trained_on_the_way(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = load_experiment(name)
+    needed = next(f.name for f in dataclasses.fields(module.Config) if f.default == NEEDED[name])
+    config = module.Config(**{needed: f"{NEEDED[name]}/9"})
+    with pytest.raises(UserError, match=f"there is no run '{NEEDED[name]}/9'"):
+        module.build(config)
+
+
+def test_stylegans_discriminator_sees_nothing_beyond_black_and_white():
+    gan = load_experiment("stylegan_mnist")
+    image = jnp.linspace(-3, 3, 32 * 32).reshape(32, 32, 1)
+    seen = gan.clip_and_shift(jax.random.key(0), image)
+    assert (float(seen.min()), float(seen.max())) == (-1.0, 1.0)
+
+
 @pytest.mark.parametrize("name", SHRUNK)
 def test_the_docstring_is_a_label(name):
     """Paper, command, seed, hardware, wall-clock and result: all of them, before anything else."""
