@@ -11,13 +11,13 @@ Muon for the kernels, small batches, evenly spread timesteps, and autoguidance b
 of the same network (Karras et al., 2024, https://arxiv.org/abs/2406.02507).
 
 Seed 0, two cores of an AMD EPYC (AVX2): 12 min 53 s from launch to the last figure, the classifier
-of `lenet5_mnist` trained already. Result: it gives 83.7 % of 1,000 samples a probability above
-0.9; the rarest digit is 6.2 % of them, and samples of one digit vary 1.20 times as much as real
-ones. With 2,200 steps, on a slower day: 83.2 % in 15 min 30 s. With 8,000 steps: 92.6 %, the rarest
-digit 6.8 %, variety 0.99, in 111 min of processor time, which is 56 min of both cores; other
-programs shared them, and 108 min went by. Guidance is worth ten points: 300
-samples of a longer run got 75.7 % without it and 85.7 % with it. Adam, batches of 64 and no
-guidance reached 71.5 % in 15 min 21 s.
+of `lenet5_mnist` trained already. Result: it gives 83.7 % of 1,000 samples a probability above 0.9;
+the rarest digit is 6.2 % of them, and samples of one digit vary 1.20 times as much as real ones.
+With 2,200 steps, on a slower day: 83.2 % in 15 min 30 s. With 8,000 steps: 92.6 %, the rarest digit
+6.8 %, variety 0.99, in 111 min of processor time, which is 56 min of both cores; other programs
+shared them, and 108 min went by. Guidance is worth ten points: 300 samples of a longer run got
+75.7 % without it and 85.7 % with it. Adam, batches of 64 and no guidance reached 71.5 % in 15 min
+21 s.
 """
 
 import dataclasses

@@ -17,11 +17,7 @@ figure. Result of the bidirectional LSTM with attention on the 6,246 words of th
 beam of 5: a word error rate (`sequence_error`) of 24.90 %, a phoneme error rate (`token_error`) of
 5.83 %; with greedy search 25.26 % and 5.92 %. In the last fifth of the training, in which the rate
 falls, the validation words gain a point, from 25.6 % to 24.6 % wrong, though the loss on them rises
-from 0.225 to 0.235. All architectures, trained for two epochs, are in
-experiments/pronunciation.md.
-
-With `--embedding-size 64 --recurrent-dropout 0.2 --cooldown 0.33` a step computes a seventh less,
-but only its first three epochs have been run.
+from 0.225 to 0.235. All architectures, trained for two epochs, are in experiments/pronunciation.md.
 
 A larger recipe, for a GPU (`LARGE`), has not been run here:
 
@@ -68,10 +64,8 @@ class Config:
     """Share of the run in which the rate falls."""
     weight_decay: float = 0.01
     dropout: float = 0.2
-    recurrent_dropout: float = 0.0
-    """of the recurrent weights, in `lstm`, `reversed` and `bidirectional`."""
     output_dropout: float = 0.3
-    """of what is written from, in the same."""
+    """of what is written from, in `lstm`, `reversed` and `bidirectional`."""
     label_smoothing: float = 0.1
     ema: float = 0.9995
     beam: int = 5
@@ -128,7 +122,6 @@ def make_model(config: Config) -> nn.Module:
         bidirectional=attentive,
         attention=attentive,
         reverse_source=config.model == "reversed",
-        recurrent_dropout=config.recurrent_dropout,
         output_dropout=config.output_dropout,
         **sizes,
     )

@@ -79,9 +79,6 @@ class _Stack(nn.Module):
         bidirectional: a second network in each layer reads from the end, and its outputs stand
             beside the first one's.
         dropout: rate between the layers.
-        recurrent_dropout: share of the recurrent weights that a step of training does without, the
-            same ones at all times (DropConnect; Merity et al., 2018,
-            https://arxiv.org/abs/1708.02182).
         residual: from the second layer on, add a layer's inputs to its outputs.
         second_bias: as torch, give the recurrent side a bias of its own where the input side's is
             enough. It is not for the candidate of a GRU that resets after the product.
@@ -92,7 +89,6 @@ class _Stack(nn.Module):
     num_layers: int = 1
     bidirectional: bool = False
     dropout: float = 0.0
-    recurrent_dropout: float = 0.0
     residual: bool = False
     second_bias: bool = True
     dtype: DTypeLike | None = None
@@ -120,7 +116,7 @@ class _Stack(nn.Module):
                 given.
             lengths: steps that are there; those after them neither change the state nor give
                 anything but zeros. All are there when not given.
-            train: apply dropout.
+            train: apply dropout between the layers.
 
         Returns:
             The hidden states of the last layer at all steps, and the carry after the last step.
@@ -146,7 +142,7 @@ class _Stack(nn.Module):
                 tuple(state[:, place] for state in states)
                 for place in range(first, first + self.directions)
             ]
-            y, last = self._layer(layer, x, here, mask, lengths, train)
+            y, last = self._layer(layer, x, here, mask, lengths)
             lasts += last
             if mask is not None:
                 y = y * mask[..., None].astype(y.dtype)
@@ -166,20 +162,14 @@ class _Stack(nn.Module):
         return zeros if self.states > 1 else zeros[0]
 
     def _layer(
-        self,
-        layer: int,
-        x: Array,
-        states: list[tuple],
-        mask: Array | None,
-        lengths: Array | None,
-        train: bool,
+        self, layer: int, x: Array, states: list[tuple], mask: Array | None, lengths: Array | None
     ) -> tuple[Array, list[tuple]]:
         """Runs a layer, time first; returns its outputs and the last state of each direction."""
         outputs, lasts = [], []
         for reverse, state in enumerate(states):
             name = f"l{layer}{'_reverse' * reverse}"
             weight_ih, weight_hh, bias, recurrent_bias, x_, hidden = promote_dtype(
-                *self._weights(name, x.shape[-1], train), x, state[0], dtype=self.dtype
+                *self._weights(name, x.shape[-1]), x, state[0], dtype=self.dtype
             )
             # One product of two matrices: XLA's CPU compiler is slow on a batched one's gradient.
             flat = x_.reshape(-1, x_.shape[-1])
@@ -193,14 +183,11 @@ class _Stack(nn.Module):
             outputs.append(output)
         return jnp.concatenate(outputs, axis=-1), lasts
 
-    def _weights(
-        self, name: str, features: int, train: bool
-    ) -> tuple[Array, Array, Array, Array | None]:
+    def _weights(self, name: str, features: int) -> tuple[Array, Array, Array, Array | None]:
         """Returns both matrices, and the biases of both sides."""
         gates = self.gates * self.hidden_size
         weight_ih = self.param(f"weight_ih_{name}", input_init, (gates, features))
         weight_hh = self.param(f"weight_hh_{name}", recurrent_init, (gates, self.hidden_size))
-        weight_hh = nn.Dropout(self.recurrent_dropout, deterministic=not train)(weight_hh)
         return weight_ih, weight_hh, *self._biases(name)
 
     def _biases(self, name: str) -> tuple[Array, Array | None]:
@@ -260,12 +247,12 @@ class LSTM(_Stack):
     states = 2
     bias_init = staticmethod(forget_one_init)
 
-    def _layer(self, layer, x, states, mask, lengths, train):
+    def _layer(self, layer, x, states, mask, lengths):
         half = jnp.result_type(self.dtype or x.dtype) != jnp.float32
         if self.peepholes or half or not cudnn.is_available():
-            return super()._layer(layer, x, states, mask, lengths, train)
+            return super()._layer(layer, x, states, mask, lengths)
         names = [f"l{layer}", f"l{layer}_reverse"][: self.directions]
-        weights = [self._weights(name, x.shape[-1], train)[:3] for name in names]
+        weights = [self._weights(name, x.shape[-1])[:3] for name in names]
         if lengths is None:
             lengths = jnp.full(x.shape[1], x.shape[0])
         hidden, cell = (jnp.stack(parts) for parts in zip(*states, strict=True))

@@ -144,36 +144,6 @@ def test_dropout_stands_between_the_layers_only():
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("layer", [RNN, LSTM, GRU])
-def test_recurrent_dropout_leaves_out_weights_in_training_alone(layer):
-    x = jnp.ones((2, 5, 3))
-    dropping = layer(4, bidirectional=True, recurrent_dropout=0.5)
-    variables = dropping.init(jax.random.key(0), x)
-    rngs = {"dropout": jax.random.key(1)}
-    trained, _ = dropping.apply(variables, x, train=True, rngs=rngs)
-    np.testing.assert_array_equal(trained, dropping.apply(variables, x, train=True, rngs=rngs)[0])
-    plain = layer(4, bidirectional=True).apply(variables, x)[0]
-    np.testing.assert_array_equal(dropping.apply(variables, x)[0], plain)
-    # The first step, in each direction, has nothing to remember.
-    np.testing.assert_array_equal(trained[:, 0, :4], plain[:, 0, :4])
-    np.testing.assert_array_equal(trained[:, -1, 4:], plain[:, -1, 4:])
-    assert (trained[:, 1, :4] != plain[:, 1, :4]).all()
-
-
-def test_recurrent_dropout_leaves_out_the_same_weights_at_all_times():
-    size, rate = 16, 0.25
-    layer = RNN(size, activation=lambda a: a, recurrent_dropout=rate)
-    x, states = jnp.zeros((size, 2, 1)), jnp.eye(size)[:, None]
-    variables = layer.init(jax.random.key(0), x)
-    outputs, _ = layer.apply(variables, x, states, train=True, rngs={"dropout": jax.random.key(1)})
-    weight = variables["params"]["weight_hh_l0"]
-    used = outputs[:, 0].T  # What each unit sends to each.
-    dropped = used == 0
-    assert 0.15 < dropped.mean() < 0.35
-    np.testing.assert_allclose(used, jnp.where(dropped, 0, weight / (1 - rate)), rtol=1e-5)
-    np.testing.assert_allclose(outputs[:, 1].T, used @ used, rtol=1e-4, atol=1e-6)
-
-
 def test_forget_gate_starts_open():
     p = jax.jit(LSTM(4).init)(jax.random.key(0), jnp.ones((1, 2, 3)))["params"]
     total = p["bias_ih_l0"] + p["bias_hh_l0"]

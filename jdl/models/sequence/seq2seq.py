@@ -45,7 +45,6 @@ class Seq2Seq(nn.Module):
         reverse_source: the encoder reads from the end.
         attention: (4) and (5).
         dropout: rate on embeddings and between layers.
-        recurrent_dropout: rate on the LSTMs' recurrent weights, as in `jdl.layers.recurrent`.
         output_dropout: rate on g.
         dtype: of the products; parameters stay float32.
     """
@@ -59,7 +58,6 @@ class Seq2Seq(nn.Module):
     reverse_source: bool = True
     attention: bool = False
     dropout: float = 0.0
-    recurrent_dropout: float = 0.0
     output_dropout: float = 0.0
     dtype: DTypeLike | None = None
 
@@ -71,15 +69,9 @@ class Seq2Seq(nn.Module):
         self.target_embedding = nn.Embed(
             self.target_vocabulary, self.embedding_size, dtype=self.dtype
         )
-        stack = {
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-            "dtype": self.dtype,
-        }
-        self.encoder = LSTM(**stack, bidirectional=self.bidirectional)
-        self.decoder = LSTM(**stack)
+        stack = (self.hidden_size, self.num_layers)
+        self.encoder = LSTM(*stack, self.bidirectional, dropout=self.dropout, dtype=self.dtype)
+        self.decoder = LSTM(*stack, dropout=self.dropout, dtype=self.dtype)
         if self.attention:
             self.keys = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
             self.combine = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
