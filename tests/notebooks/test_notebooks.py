@@ -16,7 +16,7 @@ def test_there_are_notebooks():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, tmp_path, monkeypatch):
-    # A newcomer's machine has one device. Most of the time is LLVM's, which hurries here.
+    # A newcomer's machine has one device; with all of LLVM's touches it takes up to half longer.
     hurry = "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
     monkeypatch.setenv("XLA_FLAGS", hurry)
     notebook = nbformat.read(path, as_version=4)
