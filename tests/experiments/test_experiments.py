@@ -78,6 +78,7 @@ SHRUNK = {
     "g2p_cmudict": {
         "hidden_size": 8,
         "embedding_size": 8,
+        "filters": 8,
         "batch_size": 16,
         "boundaries": (28,),
     },

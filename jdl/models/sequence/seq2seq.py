@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from jdl.layers.convolution import Conv
 from jdl.layers.recurrent import LSTM
 from jdl.models.registry import lengths, register_model, tokens
 from jdl.ops.attention import dot_product_weights
@@ -29,6 +30,10 @@ class Seq2Seq(nn.Module):
         aₜ = softmax(hₜᵀ W_k m / √d),  cₜ = Σᵢ aₜᵢ mᵢ                                (4)
         gₜ = tanh(W_c [cₜ; hₜ])                                                     (5)
 
+    With `filters`, the encoder reads GELU(W_f [xₛ₋₂; …; xₛ₊₂] + b_f) in place of xₛ, so a symbol
+    with its neighbours, as Tacotron 2's does through three such layers (Shen et al., 2018, section
+    2.2).
+
     As cₜ does not go back into the LSTM, all steps of training's decoder but its recurrent product
     are computed at once. A bidirectional encoder hands over the state of the direction that comes
     to the first symbol last.
@@ -39,6 +44,7 @@ class Seq2Seq(nn.Module):
         source_vocabulary: number of different source tokens.
         target_vocabulary: number of different target tokens.
         embedding_size: numbers per token.
+        filters: of a convolution over five symbols that the encoder begins with; 0 is none.
         hidden_size: numbers in each state.
         num_layers: LSTMs on top of each other, on both sides.
         bidirectional: the encoder reads from both ends.
@@ -52,6 +58,7 @@ class Seq2Seq(nn.Module):
     source_vocabulary: int = 160_000
     target_vocabulary: int = 80_000
     embedding_size: int = 1000
+    filters: int = 0
     hidden_size: int = 1000
     num_layers: int = 4
     bidirectional: bool = False
@@ -69,6 +76,8 @@ class Seq2Seq(nn.Module):
         self.target_embedding = nn.Embed(
             self.target_vocabulary, self.embedding_size, dtype=self.dtype
         )
+        if self.filters:
+            self.neighbours = Conv(self.filters, (5,), dtype=self.dtype)
         stack = (self.hidden_size, self.num_layers)
         self.encoder = LSTM(*stack, self.bidirectional, dropout=self.dropout, dtype=self.dtype)
         self.decoder = LSTM(*stack, dropout=self.dropout, dtype=self.dtype)
@@ -106,7 +115,10 @@ class Seq2Seq(nn.Module):
         """
         if self.reverse_source:
             source = reversed_within(source, source_length)
+        there = jnp.arange(source.shape[1])[None] < source_length[:, None]
         x = self.drop(self.source_embedding(source), deterministic=not train)
+        if self.filters:
+            x = nn.gelu(self.neighbours(x * there[..., None]))
         outputs, state = self.encoder(x, lengths=source_length, train=train)
         self.sow("intermediates", "memory", outputs)
         if self.bidirectional:
@@ -115,7 +127,6 @@ class Seq2Seq(nn.Module):
         if self.attention:
             if self.reverse_source:
                 outputs = reversed_within(outputs, source_length)
-            there = jnp.arange(source.shape[1])[None] < source_length[:, None]
             memory |= {"keys": self.keys(outputs), "values": outputs, "mask": there}
         return memory
 

@@ -26,6 +26,9 @@ MODELS = {
     "reversed attention": lambda **o: create_model(
         "seq2seq", embedding_size=6, num_layers=1, **SMALL, attention=True, **o
     ),
+    "neighbours": lambda **o: create_model(
+        "seq2seq", embedding_size=6, num_layers=1, filters=5, **SMALL, attention=True, **o
+    ),
     "rnnsearch": lambda **o: create_model(
         "seq2seq_attention", embedding_size=6, maxout_size=5, **SMALL, **o
     ),
