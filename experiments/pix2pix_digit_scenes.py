@@ -14,7 +14,7 @@ look alike, and one digit has several colours, of which the edges say nothing. O
 9 s on one core that other programs shared, the distance is 0.354, and all there is to see are
 blotches of orange and blue. Without the adversary, in 13 min 45 s on one core of an Intel Xeon (Ice
 Lake), the distance to the scenes is 0.116, and that is no better picture: the mean of what could be
-there is near to all of it, so that stones and grass are one green-grey haze, and digits pale.
+there is near to all of it, so that stones and grass are one green-grey haze, and digits faint.
 """
 
 import dataclasses

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jdl import create_model
+from jdl.layers.recurrent import LSTM
 from jdl.models.sequence.seq2seq import reversed_within
 
 SMALL = {"source_vocabulary": 7, "target_vocabulary": 9, "hidden_size": 8}
@@ -135,6 +136,21 @@ def test_the_source_is_read_backwards():
         rtol=1e-5,
         atol=1e-6,
     )
+
+
+def test_the_encoder_reads_a_symbol_with_two_neighbours_on_either_side():
+    model, variables = build("neighbours")
+    params = variables["params"]
+    kernel, bias = params["neighbours"]["kernel"], params["neighbours"]["bias"]
+    assert (kernel.shape, bias.shape) == ((5, 6, 5), (5,))
+    # The second source, backwards, between zeros.
+    symbols = params["source_embedding"]["embedding"][jnp.array([5, 6, 2])]
+    padded = np.pad(symbols, ((2, 2), (0, 0)))
+    windows = np.stack([padded[i : i + 5].ravel() for i in range(3)])
+    x = jax.nn.gelu(windows @ kernel.reshape(30, 5) + bias[None])
+    wanted = LSTM(8).apply({"params": params["encoder"]}, x[None])[0][0]
+    memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
+    np.testing.assert_allclose(memory["values"][1, :3], wanted[::-1], rtol=1e-4, atol=1e-5)
 
 
 def test_attention_points_at_the_source_as_it_is_written():
