@@ -28,7 +28,9 @@ def launch(runs, *flags, devices=1, **environment):
         text=True,
         env=os.environ
         | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            # Of two flags of one name the last one counts.
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} "
+            f"--xla_force_host_platform_device_count={devices}",
             "JAX_PLATFORMS": "cpu",
             "JDL_CACHE_DIR": str(Path(os.environ.get("TMPDIR", "/tmp")) / "jdl-test-cache"),
         }
