@@ -16,7 +16,7 @@ def test_there_are_notebooks():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, tmp_path, monkeypatch):
-    # A newcomer's machine has one device; with all of the compiler's touches it takes far longer.
+    # A newcomer's machine has one device; with all of the compiler's touches it takes longer.
     hurry = "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
     monkeypatch.setenv("XLA_FLAGS", f"{hurry} --xla_cpu_use_fusion_emitters=false")
     notebook = nbformat.read(path, as_version=4)
