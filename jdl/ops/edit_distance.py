@@ -48,13 +48,3 @@ def edit_distance(
     rows = jnp.moveaxis(jnp.concatenate([start[None], rows]), 0, -2)
     rows = jnp.take_along_axis(rows, first_length[..., None, None], axis=-2)[..., 0, :]
     return jnp.take_along_axis(rows, second_length[..., None], axis=-1)[..., 0]
-
-
-def length_before(tokens: Int[Array, "*batch steps"], end: int) -> Int[Array, "*batch"]:
-    """Counts the tokens before the first `end`; all of them where there is none.
-
-    Example:
-        >>> length_before(jnp.array([[5, 6, 0, 0], [7, 8, 9, 9]]), end=0).tolist()
-        [2, 4]
-    """
-    return jnp.cumprod(tokens != end, axis=-1).sum(-1)

@@ -25,7 +25,7 @@ class Coverage(NamedTuple):
     """Asks of a hypothesis that every part of the source was looked at.
 
     Attributes:
-        penalty: β of equation (3) of `beam_search`.
+        penalty: β of equation (2) of `beam_search`.
         attention: carry → how much the last step looked at each part of the source, [rows, source].
         mask: what of the source is there, [batch, source].
     """
@@ -47,6 +47,24 @@ def repeat_rows(tree: PyTree, times: int) -> PyTree:
         [1, 1, 2, 2]
     """
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), tree)
+
+
+def length_normalizer(length: Array | int, penalty: float) -> Array | float:
+    """Computes what the log-probability of a sequence is divided by.
+
+        lp(Y) = ((5 + |Y|) / 6)^α                                                   (1)
+
+    Args:
+        length: |Y|, which counts the end.
+        penalty: α.
+
+    Example:
+        >>> length_normalizer(7, penalty=1.0)
+        2.0
+
+    Source: Wu et al., 2016, https://arxiv.org/abs/1609.08144, Section 7.
+    """
+    return ((5.0 + length) / 6.0) ** penalty
 
 
 def greedy_search(
@@ -115,12 +133,11 @@ def beam_search(
     """Keeps the best few beginnings at every step, and returns the best sequences found.
 
         s(Y) = log p(Y) / lp(Y) + cp(Y)                                             (1)
-        lp(Y) = ((5 + |Y|) / 6)^α                                                   (2)
-        cp(Y) = β Σᵢ log min(Σₜ aₜᵢ, 1)                                             (3)
+        cp(Y) = β Σᵢ log min(Σₜ aₜᵢ, 1)                                             (2)
 
-    |Y| counts the end; aₜᵢ is how much step t looked at part i of the source. Beginnings compete by
-    log p, ended sequences by (1). It stops when no beginning can become better than the worst of
-    the ended ones that are kept.
+    lp is that of `length_normalizer`; aₜᵢ is how much step t looked at part i of the source.
+    Beginnings compete by log p, ended sequences by (1). It stops when no beginning can become
+    better than the worst of the ended ones that are kept.
 
     Args:
         step: one step of the decoder; it is called with batch · width rows, so that what it closes
@@ -131,7 +148,7 @@ def beam_search(
         length: steps at most.
         width: sequences kept, ended and not.
         length_penalty: α; 0 compares plain log-probabilities, which prefers short sequences.
-        coverage: for (3); without it cp is 0.
+        coverage: for (2); without it cp is 0.
 
     Returns:
         The tokens, filled up with `end`, and s(Y), best first. Where nothing ended in time, the
@@ -149,13 +166,13 @@ def beam_search(
     batch = first.shape[0]
 
     def normalised(scores: Array, covered: Array, steps: Array) -> Array:
-        scores = scores / ((5.0 + steps) / 6.0) ** length_penalty  # (2)
+        scores = scores / length_normalizer(steps, length_penalty)
         if coverage is None:
             return scores
         # The least positive number stands for parts that were never looked at.
         parts = jnp.log(jnp.clip(covered, jnp.finfo(jnp.float32).tiny, 1.0))
         parts = jnp.where(coverage.mask[:, None], parts, 0.0)
-        return scores + coverage.penalty * parts.sum(-1)  # (1), (3)
+        return scores + coverage.penalty * parts.sum(-1)  # (1), (2)
 
     def advance(beams: _Beams) -> _Beams:
         logits, carry = step(beams.carry, beams.last.reshape(-1))
@@ -188,7 +205,7 @@ def beam_search(
 
     def unfinished(beams: _Beams) -> Array:
         # log p only falls, lp only grows, and cp is never above 0.
-        hope = beams.scores[:, 0] / ((5.0 + length) / 6.0) ** length_penalty
+        hope = beams.scores[:, 0] / length_normalizer(length, length_penalty)
         return (beams.time < length) & (hope > beams.done_scores[:, -1]).any()
 
     source = 0 if coverage is None else coverage.mask.shape[1]

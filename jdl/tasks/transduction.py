@@ -15,9 +15,16 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from jdl.data.sequences import pad_sequences
 from jdl.data.vocabulary import END, Vocabulary
 from jdl.errors import UserError
-from jdl.ops.edit_distance import edit_distance, length_before
+from jdl.ops.edit_distance import edit_distance
 from jdl.ops.random import per_example_keys, piece_key
-from jdl.ops.search import Coverage, beam_search, greedy_search, repeat_rows
+from jdl.ops.search import (
+    Coverage,
+    beam_search,
+    greedy_search,
+    length_normalizer,
+    repeat_rows,
+)
+from jdl.ops.sequences import length_before, reversed_within
 from jdl.train.gradients import mean_gradients
 from jdl.train.metrics import Mean, Metrics, mean
 from jdl.train.state import AveragedState
@@ -47,6 +54,13 @@ class Transduction:
     "references_length" [batch, r], 0 where there are fewer. Sequences are numbered from 1; 0 ends
     and pads them.
 
+    Where the model has a second decoder, which writes from the end (`backward`), it learns the
+    same, and what a beam of the first one finds is ranked by both (Liu et al., 2016),
+
+        s(Y) = ½ (log p→(Y) + log p←(Y)) / lp(Y)                                    (5)
+
+    where lp is `jdl.ops.search.length_normalizer`.
+
     With scheduled sampling, the decoder is fed its own draws instead of the target, each with
     probability ε(n) at update n; it then runs step by step in training too.
 
@@ -65,8 +79,9 @@ class Transduction:
         shown: sources whose alignments are drawn; some of the test's when there are none.
         scheduled_sampling: ε; without it the target is always fed ("teacher forcing").
 
-    Source: (3) and (4): Yao and Zweig, 2015, https://arxiv.org/abs/1506.00196; scheduled sampling:
-    Bengio et al., 2015, https://arxiv.org/abs/1506.03099.
+    Source: (3) and (4): Yao and Zweig, 2015, https://arxiv.org/abs/1506.00196; (5): Liu et al.,
+    2016, https://doi.org/10.1609/aaai.v30i1.10327; scheduled sampling: Bengio et al., 2015,
+    https://arxiv.org/abs/1506.03099.
     """
 
     model: nn.Module
@@ -83,10 +98,20 @@ class Transduction:
     shown: Sequence[Sequence[str]] = ()
     scheduled_sampling: optax.Schedule | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses what does not go together."""
+        if self.backward and self.scheduled_sampling is not None:
+            raise UserError("scheduled sampling feeds one decoder, and this model has two")
+
+    @property
+    def backward(self) -> bool:
+        """Whether the model has a second decoder."""
+        return getattr(self.model, "backward", False)
+
     def init(self, key: Key[Array, ""], batch: Batch) -> AveragedState:
         """Initialises the network on the batch's shapes."""
-        inputs, _, _ = _shifted(batch)
-        variables = self.model.init(key, batch["source"], batch["source_length"], inputs)
+        inputs, _, _ = self._shifted(batch)
+        variables = self.model.init(key, batch["source"], batch["source_length"], *inputs)
         return AveragedState.create(variables, self.optimizer)
 
     def train_step(
@@ -98,23 +123,38 @@ class Transduction:
         return state.apply(gradients, self.optimizer).averaged(self.ema), metrics
 
     def _loss(self, step, params, model_state, batch: Batch, key: Key[Array, ""]):
-        inputs, targets, mask = _shifted(batch)
+        inputs, targets, mask = self._shifted(batch)
         dropout_key, draw_key = jax.random.split(key)
         variables = {"params": params, **model_state}
         random = {"dropout": piece_key(dropout_key, batch["row"])}
         if self.scheduled_sampling is None:
             source = batch["source"], batch["source_length"]
-            logits = self.model.apply(variables, *source, inputs, train=True, rngs=random)
+            logits = self._logits(variables, *source, *inputs, train=True, rngs=random)
         else:
             share = self.scheduled_sampling(step)
-            logits = self._own_draws(variables, batch, inputs, share, draw_key, random)
-        logits = logits.astype(jnp.float32)
+            logits = self._own_draws(variables, batch, *inputs, share, draw_key, random)
+            logits = logits.astype(jnp.float32)
         # (2) without an array of q, which a large vocabulary makes the largest of all.
         alike = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         loss = mean(losses + self.label_smoothing * (alike - losses), mask)
         right = mean(logits.argmax(-1) == targets, mask)
         return loss, (model_state, {"loss": loss, "accuracy": right})
+
+    def _shifted(self, batch: Batch) -> tuple[list[Array], Array, Array]:
+        """As `_shifted`, of each decoder; targets and masks of the second after the first's."""
+        ways = [_shifted(batch)]
+        if self.backward:
+            target = reversed_within(batch["target"], batch["target_length"])
+            ways.append(_shifted(batch | {"target": target}))
+        inputs, targets, masks = zip(*ways)
+        return list(inputs), jnp.concatenate(targets), jnp.concatenate(masks)
+
+    def _logits(self, variables: PyTree, *inputs: Array, **options: Any) -> Array:
+        """Applies the model; logits of the second decoder come after the first's."""
+        logits = self.model.apply(variables, *inputs, **options)
+        logits = jnp.concatenate(logits) if self.backward else logits
+        return logits.astype(jnp.float32)
 
     def _own_draws(self, variables, batch, inputs, share, key, random) -> Array:
         """Logits where some of the inputs are drawn from the step before."""
@@ -150,7 +190,7 @@ class Transduction:
 
     def test_step(self, state: AveragedState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """The same with the best sequence of a beam."""
-        tokens, _ = self._beam(state.average, batch["source"], batch["source_length"])
+        tokens, _ = self._candidates(state.average, batch["source"], batch["source_length"])
         return self.eval_step(state, batch, key) | _errors(tokens[:, 0], batch)
 
     def _greedy(self, variables: PyTree, source, source_length) -> tuple[Array, Array | None]:
@@ -220,7 +260,8 @@ class Transduction:
             sources: symbols of each, such as the letters of a word.
 
         Returns:
-            Of each source the sequences of the beam, best first, each with its probability.
+            Of each source the sequences of the beam, best first, each with its probability, or the
+            geometric mean of both decoders'.
 
         Raises:
             UserError: as `check`.
@@ -239,12 +280,23 @@ class Transduction:
         """Searches; returns the tokens of the beam, [batch, width, time], and p of each."""
         found, _ = self._beam(variables, source, source_length)
         tokens = found.reshape(-1, found.shape[-1])
-        inputs = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=END)
+        batch = {
+            "target": tokens,
+            "target_length": length_before(tokens, END),
+            "mask": jnp.ones(len(tokens)),
+        }
+        inputs, targets, mask = self._shifted(batch)
         sources = repeat_rows((source, source_length), self.width)
-        logits = self.model.apply(variables, *sources, inputs).astype(jnp.float32)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, tokens)
-        counted = jnp.arange(tokens.shape[1])[None] <= length_before(tokens, END)[:, None]
-        return found, jnp.exp(-(losses * counted).sum(-1)).reshape(found.shape[:2])
+        logits = self._logits(variables, *sources, *inputs)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        log_p = -(losses * mask).sum(-1).reshape(-1, *found.shape[:2]).mean(0)
+        if self.backward:
+            steps = batch["target_length"].reshape(log_p.shape) + 1
+            scores = log_p / length_normalizer(steps, self.length_penalty)  # (5)
+            order = jnp.argsort(scores, axis=1, descending=True)
+            found = jnp.take_along_axis(found, order[..., None], axis=1)
+            log_p = jnp.take_along_axis(log_p, order, axis=1)
+        return found, jnp.exp(log_p)
 
     def figures(
         self, state: AveragedState, batch: Batch, key: Key[Array, ""]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jdl.data.sequences import pad_sequences
-from jdl.ops.edit_distance import edit_distance, length_before
+from jdl.ops.edit_distance import edit_distance
 
 words = st.lists(st.integers(0, 3), max_size=6)
 
@@ -53,7 +53,3 @@ def test_more_axes_are_batches():
     for place in np.ndindex(2, 3):
         a, b = first[place][: lengths[0][place]], second[place][: lengths[1][place]]
         assert found[place] == by_recursion(tuple(a), tuple(b))
-
-
-def test_length_before_the_end():
-    assert length_before(jnp.array([[0, 1], [1, 0], [1, 1]]), 0).tolist() == [0, 1, 2]

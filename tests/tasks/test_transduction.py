@@ -17,7 +17,7 @@ LETTERS = Vocabulary("abcd")
 CAPITALS = Vocabulary("ABCD")
 
 
-def make_task(**options):
+def make_task(backward=False, **options):
     model = seq2seq(
         source_vocabulary=LETTERS.size,
         target_vocabulary=CAPITALS.size,
@@ -27,6 +27,7 @@ def make_task(**options):
         bidirectional=True,
         reverse_source=False,
         attention=True,
+        backward=backward,
     )
     options = {"label_smoothing": 0.0, "ema": 0.9, **options}
     return Transduction(model, optax.adam(1e-2), LETTERS, CAPITALS, max_length=6, **options)
@@ -47,9 +48,8 @@ def load(words):
     return BucketLoader(sequences, 64, boundaries=(5,))
 
 
-@pytest.fixture(scope="module")
-def trained(words):
-    task, loader = make_task(), load(words)
+def train(task, words):
+    loader = load(words)
     state = jax.jit(task.init)(jax.random.key(0), jax.device_put(loader.batch(0)))
     step = jax.jit(task.train_step)
     for n in range(300):
@@ -57,8 +57,19 @@ def trained(words):
     return task, state
 
 
-def test_it_learns_to_shout_backwards(trained, words):
-    task, state = trained
+@pytest.fixture(scope="module")
+def trained(words):
+    return train(make_task(), words)
+
+
+@pytest.fixture(scope="module")
+def trained_both(words):
+    return train(make_task(backward=True), words)
+
+
+@pytest.mark.parametrize("fixture", ["trained", "trained_both"])
+def test_it_learns_to_shout_backwards(fixture, words, request):
+    task, state = request.getfixturevalue(fixture)
     batch = jax.device_put(load(words).batch(0))
     for measured in (task.eval_step, task.test_step):
         metrics = jax.jit(measured)(state, batch, jax.random.key(0))
@@ -81,6 +92,47 @@ def test_words_become_words_with_their_probabilities(trained):
     (alone,) = task.transduce(state, ["dd"])
     assert [w for w, _ in alone] == [w for w, _ in found[1]]
     np.testing.assert_allclose([p for _, p in alone], [p for _, p in found[1]], rtol=1e-4)
+
+
+def test_both_decoders_rank_what_a_beam_finds(trained_both):
+    """By hand: the second decoder is asked for each candidate from its end."""
+    task, state = trained_both
+    task = dataclasses.replace(task, length_penalty=0.7, width=3)
+    source, length = jnp.array(LETTERS.encode("abcd"))[None], jnp.array([4])
+    beam, _ = task._beam(state.average, source, length)
+    scores, p = {}, {}
+    for tokens in beam[0]:
+        word = [int(t) for t in tokens if t]
+        log_p = []
+        for target in (word, word[::-1]):
+            inputs, wanted = jnp.array([[0, *target]]), [*target, 0]
+            logits = task.model.apply(state.average, source, length, inputs, inputs)
+            steps = jax.nn.log_softmax(logits[len(log_p)][0])
+            log_p.append(sum(float(steps[t, v]) for t, v in enumerate(wanted)))
+        text = "".join(CAPITALS.decode(word))
+        scores[text] = np.mean(log_p) / ((5 + len(word) + 1) / 6) ** 0.7
+        p[text] = np.exp(np.mean(log_p))
+    (found,) = dataclasses.replace(task, separator="").transduce(state, ["abcd"])
+    assert [text for text, _ in found] == sorted(scores, key=scores.get, reverse=True)
+    np.testing.assert_allclose([q for _, q in found], [p[text] for text, _ in found], rtol=1e-3)
+
+
+def test_the_second_decoder_may_overrule_the_first(trained_both):
+    task, state = trained_both
+    source, length = jnp.array(LETTERS.encode("abcd"))[None], jnp.array([4])
+    before, _ = task._candidates(state.average, source, length)
+    # Now it dislikes what it liked.
+    params = dict(state.average["params"])
+    decoder = params["backward_decoder"]
+    params["backward_decoder"] = decoder | {"output": jax.tree.map(jnp.negative, decoder["output"])}
+    after, _ = task._candidates({"params": params}, source, length)
+    assert CAPITALS.decode(before[0, 0]) == list("DCBA") != CAPITALS.decode(after[0, 0])
+    assert sorted(before[0].tolist()) == sorted(after[0].tolist())
+
+
+def test_two_decoders_do_not_draw_their_own_inputs():
+    with pytest.raises(UserError, match="scheduled sampling feeds one decoder"):
+        make_task(backward=True, scheduled_sampling=optax.constant_schedule(0.1))
 
 
 def test_coverage_asks_for_what_was_not_looked_at(trained):

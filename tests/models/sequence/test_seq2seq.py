@@ -9,7 +9,7 @@ import pytest
 
 from jdl import create_model
 from jdl.layers.recurrent import LSTM
-from jdl.models.sequence.seq2seq import reversed_within
+from jdl.ops.sequences import reversed_within
 
 SMALL = {"source_vocabulary": 7, "target_vocabulary": 9, "hidden_size": 8}
 MODELS = {
@@ -159,8 +159,39 @@ def test_attention_points_at_the_source_as_it_is_written():
     memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
     _, found = model.apply(variables, SOURCE, LENGTHS, method="encode", mutable="intermediates")
     (outputs,) = found["intermediates"]["memory"]
-    keys = model.apply(variables, reversed_within(outputs, LENGTHS), method=lambda m, x: m.keys(x))
+    keys = model.apply(
+        variables, reversed_within(outputs, LENGTHS), method=lambda m, x: m.decoder.keys(x)
+    )
     np.testing.assert_allclose(memory["keys"], keys, rtol=1e-6)
+
+
+def test_the_second_decoder_begins_where_the_encoder_comes_last_to_the_end():
+    model, variables = build("attention")
+    both = model.clone(backward=True)
+    params = variables["params"]
+    variables = {"params": params | {"backward_decoder": params["decoder"]}}
+    inputs, backward_inputs = INPUTS, INPUTS[:, ::-1]
+    forward_logits, backward_logits = both.apply(
+        variables, SOURCE, LENGTHS, inputs, backward_inputs
+    )
+    np.testing.assert_array_equal(forward_logits, model.apply(variables, SOURCE, LENGTHS, inputs))
+    # Its own inputs decide, and each of them only what comes after it.
+    _, changed = both.apply(variables, SOURCE, LENGTHS, inputs.at[:, 1].set(5), backward_inputs)
+    np.testing.assert_array_equal(changed, backward_logits)
+    _, changed = both.apply(variables, SOURCE, LENGTHS, inputs, backward_inputs.at[:, 2].set(3))
+    np.testing.assert_array_equal(changed[:, :2], backward_logits[:, :2])
+    # (2) with v of the direction that ends at the last symbol.
+    memory = both.apply(variables, SOURCE, LENGTHS, method="encode")
+    _, state = LSTM(8, 2, bidirectional=True).apply(
+        {"params": params["encoder"]},
+        params["source_embedding"]["embedding"][SOURCE],
+        lengths=LENGTHS,
+    )
+    for part, at_start, at_end in zip(
+        state, memory["state"], memory["backward"]["state"], strict=True
+    ):
+        np.testing.assert_allclose(at_start, part[:, [1, 3]], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(at_end, part[:, [0, 2]], rtol=1e-5, atol=1e-6)
 
 
 def count(name):
@@ -173,9 +204,10 @@ def count(name):
 def test_seq2seq_has_the_papers_64_million_recurrent_weights():
     parts = count("seq2seq")
     weights = 4 * 8 * 1000 * 1000
-    assert parts["encoder"] == parts["decoder"] == weights + 4 * 2 * 4000
+    assert parts["encoder"] == weights + 4 * 2 * 4000
     assert parts["source_embedding"] == 160_000_000
-    assert parts["output"] == 80_080_000
+    # The decoder's embedding, LSTMs and output.
+    assert parts["decoder"] == 80_000_000 + parts["encoder"] + 80_080_000
 
 
 def test_rnnsearch_is_the_sum_of_the_papers_matrices():
