@@ -132,7 +132,7 @@ class Transduction:
             logits = self._logits(variables, *source, *inputs, train=True, rngs=random)
         else:
             share = self.scheduled_sampling(step)
-            logits = self._own_draws(variables, batch, *inputs, share, draw_key, random)
+            logits = self._own_draws(variables, batch, inputs[0], share, draw_key, random)
             logits = logits.astype(jnp.float32)
         # (2) without an array of q, which a large vocabulary makes the largest of all.
         alike = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
@@ -285,7 +285,9 @@ class Transduction:
             "target_length": length_before(tokens, END),
             "mask": jnp.ones(len(tokens)),
         }
-        inputs, targets, mask = self._shifted(batch)
+        # The end of what has not ended in time is not asked for: there may be no position for it.
+        shifted = jax.tree.map(lambda leaf: leaf[:, : tokens.shape[1]], self._shifted(batch))
+        inputs, targets, mask = shifted
         sources = repeat_rows((source, source_length), self.width)
         logits = self._logits(variables, *sources, *inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
