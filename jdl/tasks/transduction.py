@@ -285,7 +285,7 @@ class Transduction:
             "target_length": length_before(tokens, END),
             "mask": jnp.ones(len(tokens)),
         }
-        # The end of what has not ended in time is not asked for: there may be no position for it.
+        # What has not ended in time is not rated by an end.
         shifted = jax.tree.map(lambda leaf: leaf[:, : tokens.shape[1]], self._shifted(batch))
         inputs, targets, mask = shifted
         sources = repeat_rows((source, source_length), self.width)

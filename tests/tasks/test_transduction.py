@@ -11,7 +11,6 @@ from jdl.data.sequences import BucketLoader
 from jdl.data.vocabulary import Vocabulary
 from jdl.errors import UserError
 from jdl.models.sequence.seq2seq import seq2seq
-from jdl.models.sequence.transformer import transformer_base
 from jdl.tasks.transduction import Transduction, _errors, _shifted, alignment_figure
 
 LETTERS = Vocabulary("abcd")
@@ -129,19 +128,6 @@ def test_the_second_decoder_may_overrule_the_first(trained_both):
     after, _ = task._candidates({"params": params}, source, length)
     assert CAPITALS.decode(before[0, 0]) == list("DCBA") != CAPITALS.decode(after[0, 0])
     assert sorted(before[0].tolist()) == sorted(after[0].tolist())
-
-
-def test_a_beam_needs_no_more_positions_than_it_writes():
-    sizes = {"width": 8, "num_layers": 1, "num_heads": 2, "mlp_width": 8, "max_length": 6}
-    model = transformer_base(
-        source_vocabulary_size=LETTERS.size, vocabulary_size=CAPITALS.size, **sizes
-    )
-    task = Transduction(model, optax.adam(1e-2), LETTERS, CAPITALS, max_length=6)
-    batch = load(["abcd"] * 64).batch(0)
-    state = jax.eval_shape(task.init, jax.random.key(0), batch)
-    source = batch["source"], batch["source_length"]
-    tokens, p = jax.eval_shape(task._candidates, state.average, *source)
-    assert (tokens.shape, p.shape) == ((64, 5, 6), (64, 5))
 
 
 def test_two_decoders_do_not_draw_their_own_inputs():
