@@ -10,7 +10,6 @@ bare loop over its cached forward pass.
 Seen on one core of an AMD EPYC (AVX2) that other programs shared, with 32 tokens and 3 rounds: 25.1
 tokens/s, 1.12 times the loop's and 1.21 times generate's. On two cores of an Intel Xeon (Ice
 Lake, AVX-512), with these rounds: 24.6 tokens/s, 0.93 times the loop's and 0.97 times generate's.
-Both read all weights for each token there, at 12 to 13 GB/s.
 """
 
 import os

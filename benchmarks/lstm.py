@@ -5,7 +5,7 @@
 Both in one process, in turn, on all cores. Seen on two cores of an AMD EPYC (AVX2): 157 and 140 ms,
 a median ratio of 1.15. The 256 products inside of the two scans take about 40 of the 157, the four
 large ones of as many multiplications 75. On two cores of an Intel Xeon (Ice Lake, AVX-512): 137
-and 99 ms; the products alone take 104.
+and 99 ms.
 """
 
 import statistics

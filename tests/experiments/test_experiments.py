@@ -237,6 +237,15 @@ def test_every_network_takes_words(config):
     assert y.shape == (2, 10, 40)
 
 
+def test_the_second_decoder_of_the_pronouncer_is_one_like_the_first():
+    words = jnp.zeros((2, 9), int), jnp.array([9, 4]), jnp.zeros((2, 10), int)
+    model = G2P.make_model(G2P.Config())
+    params = jax.eval_shape(model.init, jax.random.key(0), *words, words[2])["params"]
+    assert params["decoder"] == params["backward_decoder"]
+    # 23.97 % of the words were pronounced wrongly with as many.
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2_477_136
+
+
 def test_windows_of_prices_see_nothing_of_what_they_forecast():
     windows = load_experiment("convnet_1d_stocks").windows
     days = 40
