@@ -35,7 +35,7 @@ def dot_product_weights(
     Source: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, Equation 1.
     """
     scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
-    return _softmax(scores, mask)
+    return masked_softmax(scores, mask)
 
 
 def additive_weights(
@@ -68,10 +68,32 @@ def additive_weights(
     Source: Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, Appendix A.1.2.
     """
     scores = jnp.tanh(query[:, :, None] + key[:, None]) @ direction
-    return _softmax(scores, mask)
+    return masked_softmax(scores, mask)
 
 
-def _softmax(scores: Array, mask: Array | None) -> Array:
+def masked_softmax(
+    scores: Float[Array, "batch *heads queries keys"],
+    mask: Bool[Array, "#batch *#heads #queries #keys"] | None = None,
+) -> Float[Array, "batch *heads queries keys"]:
+    """Returns the softmax over the keys that the mask allows, in float32.
+
+        αₖ = exp sₖ / Σⱼ exp sⱼ, over allowed j                                     (1)
+
+    A query that may look at no key looks at all of them alike.
+
+    Args:
+        scores: s.
+        mask: where a query may look; everywhere when not given.
+
+    Returns:
+        α; each row adds up to one.
+
+    Example:
+        >>> masked_softmax(jnp.zeros((1, 1, 3)), jnp.array([[[True, False, True]]])).tolist()
+        [[[0.5, 0.0, 0.5]]]
+
+    Source: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, Section 3.2.3.
+    """
     scores = scores.astype(jnp.float32)
     if mask is not None:
         # The least number rather than −∞, whose softmax is not a number where nothing is allowed.

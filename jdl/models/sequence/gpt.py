@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from jdl.errors import UserError
 from jdl.layers.dense import Dense
 from jdl.models.registry import register_model, tokens
-from jdl.ops.attention import dot_product_weights
+from jdl.ops.attention import masked_softmax
 
 Sequences = Float[Array, "batch time width"]
 Mask = Bool[Array, "#batch 1 time keys"]
@@ -50,7 +50,7 @@ class CausalSelfAttention(nn.Module):
 
         Args:
             x: the positions from `start` on.
-            mask: where each of them may look.
+            mask: where each of them may look: first in the cache, then at each other.
             cache: keys and values of the positions before, if there are any, and room for more.
             start: how many there are.
             train: apply dropout.
@@ -61,15 +61,21 @@ class CausalSelfAttention(nn.Module):
         batch, time, width = x.shape
         qkv = Dense(3 * width, kernel_init=kernel_init, dtype=self.dtype, name="c_attn")(x)
         qkv = qkv.reshape(batch, time, 3, self.num_heads, width // self.num_heads)
-        query, key, value = jnp.unstack(qkv, axis=2)
-        key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
-        if cache is not None:
-            write = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=2)
-            key, value = cache = write(cache[0], key), write(cache[1], value)
-        weights = dot_product_weights(query, key.swapaxes(1, 2), mask)
+        query, key, value = (part.swapaxes(1, 2) for part in jnp.unstack(qkv, axis=2))
+        keys = [key] if cache is None else [cache[0], key]
+        scores = [jnp.einsum("bhqd,bhkd->bhqk", query, part) for part in keys]
+        scores = jnp.concatenate(scores, axis=-1) / math.sqrt(query.shape[-1])
+        weights = masked_softmax(scores, mask)
         self.sow("intermediates", "weights", weights)
         weights = nn.Dropout(self.dropout, deterministic=not train)(weights.astype(value.dtype))
-        x = jnp.einsum("bhqk,bhkd->bqhd", weights, value).reshape(batch, time, width)
+        x = weights[..., -time:] @ value
+        if cache is not None:
+            x = x + weights[..., :-time] @ cache[1]
+            # XLA copies a cache that might be written before it is read. Zero times what was read
+            # puts the two in order.
+            write = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=2)
+            cache = write(cache[0], key + 0 * x), write(cache[1], value + 0 * x)
+        x = x.swapaxes(1, 2).reshape(batch, time, width)
         x = Dense(width, kernel_init=self.residual_init, dtype=self.dtype, name="c_proj")(x)
         return x, cache
 
@@ -246,8 +252,9 @@ class GPT(nn.Module):
         position, layers = carry
         start, time, length = position[0], tokens.shape[1], layers[0][0].shape[-2]
         self._check(time, length)
-        past = jnp.arange(length)[None] <= start + jnp.arange(time)[:, None]
-        logits, layers = self._run(tokens, past[None, None], layers, start, False)
+        past = jnp.broadcast_to(jnp.arange(length) < start, (time, length))
+        mask = jnp.concatenate([past, jnp.tril(jnp.ones((time, time), bool))], axis=1)
+        logits, layers = self._run(tokens, mask[None, None], layers, start, False)
         return logits, (position + time, layers)
 
     def _check(self, time: int, length: int | None = None) -> None:
