@@ -242,8 +242,8 @@ def test_the_second_decoder_of_the_pronouncer_is_one_like_the_first():
     model = G2P.make_model(G2P.Config())
     params = jax.eval_shape(model.init, jax.random.key(0), *words, words[2])["params"]
     assert params["decoder"] == params["backward_decoder"]
-    # 23.97 % of the words were pronounced wrongly with as many.
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2_477_136
+    # 24.69 % of the words were pronounced wrongly with as many.
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2_346_064
 
 
 def test_windows_of_prices_see_nothing_of_what_they_forecast():

@@ -38,18 +38,10 @@ class Decoder(nn.Module):
         self.embedding = nn.Embed(self.vocabulary_size, self.embedding_size, dtype=self.dtype)
         self.lstm = LSTM(self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype)
         if self.attention:
-            self.keys = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
             self.combine = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
         self.drop_output = nn.Dropout(self.output_dropout)
         self.output = nn.Dense(self.vocabulary_size, dtype=self.dtype)
-
-    def remember(self, outputs: Array, state: PyTree, mask: Array) -> Memory:
-        """Returns what each step needs of what the encoder read."""
-        memory: Memory = {"state": state}
-        if self.attention:
-            memory |= {"keys": self.keys(outputs), "values": outputs, "mask": mask}
-        return memory
 
     def __call__(
         self, memory: Memory, carry: PyTree, inputs: Tokens, *, train: bool
@@ -110,7 +102,7 @@ class Seq2Seq(nn.Module):
         dtype: of the products; parameters stay float32.
 
     Source of the second decoder: Liu et al., 2016, https://doi.org/10.1609/aaai.v30i1.10327, here
-    with one encoder for both.
+    with one encoder and one W_k for both.
     """
 
     source_vocabulary: int = 160_000
@@ -155,6 +147,8 @@ class Seq2Seq(nn.Module):
         self.decoder = decoder()
         if self.backward:
             self.backward_decoder = decoder()
+        if self.attention:
+            self.keys = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(
@@ -183,17 +177,15 @@ class Seq2Seq(nn.Module):
         logits, _, _ = self.decoder(memory, memory["state"], inputs, train=train)
         if backward_inputs is None:
             return logits
-        memory = memory["backward"]
-        return logits, self.backward_decoder(memory, memory["state"], backward_inputs, train=train)[
-            0
-        ]
+        state = memory["backward_state"]
+        return logits, self.backward_decoder(memory, state, backward_inputs, train=train)[0]
 
     def encode(self, source: Source, source_length: Lengths, *, train: bool = False) -> Memory:
         """Reads the source (1).
 
         Returns:
-            "state", the decoder's first; with attention also the "keys", "values" and "mask" of
-            (4); all of them again for the second decoder, as "backward".
+            "state" and "backward_state", each decoder's first; with attention also the "keys",
+            "values" and "mask" of (4).
         """
         if self.reverse_source:
             source = reversed_within(source, source_length)
@@ -208,9 +200,9 @@ class Seq2Seq(nn.Module):
         at_end = at_start = state
         if self.bidirectional:
             at_end, at_start = (tuple(part[:, i::2] for part in state) for i in (0, 1))
-        memory = self.decoder.remember(outputs, at_start, there)
-        if self.backward:
-            memory["backward"] = self.backward_decoder.remember(outputs, at_end, there)
+        memory = {"state": at_start, "backward_state": at_end}
+        if self.attention:
+            memory |= {"keys": self.keys(outputs), "values": outputs, "mask": there}
         return memory
 
     def initial_carry(self, memory: Memory) -> PyTree:

@@ -159,9 +159,7 @@ def test_attention_points_at_the_source_as_it_is_written():
     memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
     _, found = model.apply(variables, SOURCE, LENGTHS, method="encode", mutable="intermediates")
     (outputs,) = found["intermediates"]["memory"]
-    keys = model.apply(
-        variables, reversed_within(outputs, LENGTHS), method=lambda m, x: m.decoder.keys(x)
-    )
+    keys = model.apply(variables, reversed_within(outputs, LENGTHS), method=lambda m, x: m.keys(x))
     np.testing.assert_allclose(memory["keys"], keys, rtol=1e-6)
 
 
@@ -188,7 +186,7 @@ def test_the_second_decoder_begins_where_the_encoder_comes_last_to_the_end():
         lengths=LENGTHS,
     )
     for part, at_start, at_end in zip(
-        state, memory["state"], memory["backward"]["state"], strict=True
+        state, memory["state"], memory["backward_state"], strict=True
     ):
         np.testing.assert_allclose(at_start, part[:, [1, 3]], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(at_end, part[:, [0, 2]], rtol=1e-5, atol=1e-6)
