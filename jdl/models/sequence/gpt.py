@@ -64,8 +64,8 @@ class CausalSelfAttention(nn.Module):
         query, key, value = (part.swapaxes(1, 2) for part in jnp.unstack(qkv, axis=2))
         keys = [key] if cache is None else [cache[0], key]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", query, part) for part in keys]
-        size = math.sqrt(query.shape[-1])
-        weights = masked_softmax(jnp.concatenate(scores, axis=-1) / size, mask)
+        root = math.sqrt(query.shape[-1])
+        weights = masked_softmax(jnp.concatenate(scores, axis=-1) / root, mask)
         self.sow("intermediates", "weights", weights)
         weights = nn.Dropout(self.dropout, deterministic=not train)(weights.astype(value.dtype))
         x = weights[..., -time:] @ value

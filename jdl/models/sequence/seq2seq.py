@@ -184,8 +184,8 @@ class Seq2Seq(nn.Module):
         """Reads the source (1).
 
         Returns:
-            "state" and "backward_state", each decoder's first; with attention also the "keys",
-            "values" and "mask" of (4).
+            "state", the decoder's first, and "backward_state", the second decoder's if there is
+            one; with attention also the "keys", "values" and "mask" of (4).
         """
         if self.reverse_source:
             source = reversed_within(source, source_length)
@@ -200,7 +200,9 @@ class Seq2Seq(nn.Module):
         at_end = at_start = state
         if self.bidirectional:
             at_end, at_start = (tuple(part[:, i::2] for part in state) for i in (0, 1))
-        memory = {"state": at_start, "backward_state": at_end}
+        memory: Memory = {"state": at_start}
+        if self.backward:
+            memory["backward_state"] = at_end
         if self.attention:
             memory |= {"keys": self.keys(outputs), "values": outputs, "mask": there}
         return memory

@@ -116,6 +116,27 @@ def test_cached_is_uncached(name, scan):
     assert carry[0].tolist() == [8, 8, 8]
 
 
+def test_a_loop_writes_into_its_caches_and_copies_none():
+    """Where XLA cannot tell that a cache has been read before it is written, it copies it."""
+    sizes = {"vocabulary_size": 8, "width": 8, "num_heads": 2, "num_layers": 2, "max_length": 4096}
+    model = jdl.create_model("gpt2", **sizes)
+    carry = model.initial_carry(1)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4), int))
+
+    def write(variables, carry):
+        def advance(state):
+            carry, token = state
+            logits, carry = model.apply(variables, carry, token, method="extend")
+            return carry, logits.argmax(-1).astype(token.dtype)
+
+        more = lambda state: (state[0][0] < 9).all()
+        return jax.lax.while_loop(more, advance, (carry, jnp.zeros((1, 1), jnp.int32)))
+
+    compiled = jax.jit(write, donate_argnums=1).lower(variables, carry).compile()
+    caches = sum(leaf.nbytes for leaf in jax.tree.leaves(carry))
+    assert compiled.memory_analysis().temp_size_in_bytes < caches / 4
+
+
 def test_a_cache_needs_no_more_room_than_is_used():
     model, variables, text = made()
     whole = jax.jit(model.apply)(variables, text[:, :5])
