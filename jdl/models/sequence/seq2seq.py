@@ -57,7 +57,7 @@ class Decoder(nn.Module):
             weights = dot_product_weights(h[:, :, None], keys, mask)[:, 0]  # (4)
             self.sow("intermediates", "attention", weights)
             context = weights.astype(values.dtype) @ values
-            h = jnp.tanh(self.combine(jnp.concatenate([context, h], axis=-1)))  # (5)
+            h = jnp.tanh(context + self.combine(h))  # (5)
         return self.output(self.drop_output(h, deterministic=not train)), carry, weights  # (3)
 
 
@@ -70,8 +70,11 @@ class Seq2Seq(nn.Module):
 
     where gₜ is hₜ, or with attention, scaled by the root of its size as the Transformer's,
 
-        aₜ = softmax(hₜᵀ W_k m / √d),  cₜ = Σᵢ aₜᵢ mᵢ                                (4)
-        gₜ = tanh(W_c [cₜ; hₜ])                                                     (5)
+        aₜ = softmax(hₜᵀ W_k m / √d),  cₜ = Σᵢ aₜᵢ W_v mᵢ                            (4)
+        gₜ = tanh(cₜ + W_c hₜ)                                                      (5)
+
+    which is the paper's tanh(W [Σᵢ aₜᵢ mᵢ; hₜ]), with the memory multiplied once and not in every
+    step.
 
     With `filters`, the encoder reads GELU(W_f [xₛ₋₂; …; xₛ₊₂] + b_f) in place of xₛ, so a symbol
     with its neighbours, as Tacotron 2's does through three such layers (Shen et al., 2018, section
@@ -102,7 +105,7 @@ class Seq2Seq(nn.Module):
         dtype: of the products; parameters stay float32.
 
     Source of the second decoder: Liu et al., 2016, https://doi.org/10.1609/aaai.v30i1.10327, here
-    with one encoder and one W_k for both.
+    with one encoder, one W_k and one W_v for both.
     """
 
     source_vocabulary: int = 160_000
@@ -149,6 +152,7 @@ class Seq2Seq(nn.Module):
             self.backward_decoder = decoder()
         if self.attention:
             self.keys = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
+            self.values = nn.Dense(self.hidden_size, use_bias=False, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(
@@ -204,7 +208,7 @@ class Seq2Seq(nn.Module):
         if self.backward:
             memory["backward_state"] = at_end
         if self.attention:
-            memory |= {"keys": self.keys(outputs), "values": outputs, "mask": there}
+            memory |= {"keys": self.keys(outputs), "values": self.values(outputs), "mask": there}
         return memory
 
     def initial_carry(self, memory: Memory) -> PyTree:

@@ -149,8 +149,28 @@ def test_the_encoder_reads_a_symbol_with_two_neighbours_on_either_side():
     windows = np.stack([padded[i : i + 5].ravel() for i in range(3)])
     x = jax.nn.gelu(windows @ kernel.reshape(30, 5) + bias[None])
     wanted = LSTM(8).apply({"params": params["encoder"]}, x[None])[0][0]
-    memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
-    np.testing.assert_allclose(memory["values"][1, :3], wanted[::-1], rtol=1e-4, atol=1e-5)
+    _, found = model.apply(variables, SOURCE, LENGTHS, method="encode", mutable="intermediates")
+    (outputs,) = found["intermediates"]["memory"]
+    np.testing.assert_allclose(outputs[1, :3], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_follows_the_papers_equation():
+    """Which multiplies the memory after it is averaged, and the model before."""
+    model, variables = build("attention")
+    params = variables["params"]
+    logits, found = model.apply(variables, SOURCE, LENGTHS, INPUTS, mutable="intermediates")
+    found = found["intermediates"]
+    (memory,), (hidden,) = found["memory"], found["decoder"]["hidden"]
+    (weights,) = found["decoder"]["attention"]
+    scores = hidden @ (memory @ params["keys"]["kernel"]).swapaxes(1, 2) / np.sqrt(8)
+    there = jnp.arange(5)[None, None] < LENGTHS[:, None, None]
+    scores = jnp.where(there, scores, -jnp.inf)
+    np.testing.assert_allclose(weights, jax.nn.softmax(scores), rtol=1e-4, atol=1e-5)
+    matrix = [params["values"]["kernel"], params["decoder"]["combine"]["kernel"]]
+    g = jnp.tanh(jnp.concatenate([weights @ memory, hidden], axis=-1) @ jnp.concatenate(matrix))
+    output = params["decoder"]["output"]
+    expected = g @ output["kernel"] + output["bias"][None, None]
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_points_at_the_source_as_it_is_written():
@@ -159,8 +179,10 @@ def test_attention_points_at_the_source_as_it_is_written():
     memory = model.apply(variables, SOURCE, LENGTHS, method="encode")
     _, found = model.apply(variables, SOURCE, LENGTHS, method="encode", mutable="intermediates")
     (outputs,) = found["intermediates"]["memory"]
-    keys = model.apply(variables, reversed_within(outputs, LENGTHS), method=lambda m, x: m.keys(x))
-    np.testing.assert_allclose(memory["keys"], keys, rtol=1e-6)
+    outputs = reversed_within(outputs, LENGTHS)
+    for name in ("keys", "values"):
+        expected = outputs @ variables["params"][name]["kernel"]
+        np.testing.assert_allclose(memory[name], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_second_decoder_begins_where_the_encoder_comes_last_to_the_end():
