@@ -21,15 +21,13 @@ decoders rank: a word error rate (`sequence_error`) of 24.70 %, a phoneme error 
 (`token_error`) of 5.76 %. All architectures, trained for two epochs, are in
 experiments/pronunciation.md.
 
-It has not learned all it can in half an hour: 14 epochs with a quarter of them for the falling
-rate, when each decoder had a W_k of its own (commit 52821da), gave 23.97 % and 5.57 % after 44 min
-10 s. With one decoder it was 24.64 % and 5.80 %, after 34 min 57 s, and without the convolution
-either, 24.90 % and 5.83 %:
+Earlier recipes, run by `jdl train g2p_cmudict` at the commit that is named, on processors of the
+same kind except the last, an AMD EPYC (AVX2):
 
-    jdl train g2p_cmudict --no-backward --epochs 16 --learning-rate 3e-3 --adam-b2 0.999 \
-        --cooldown 0.2 --length-penalty 0.6
-    jdl train g2p_cmudict --no-backward --epochs 17 --learning-rate 3e-3 --adam-b2 0.999 \
-        --cooldown 0.2 --length-penalty 0.6 --filters 0 --embedding-size 128
+    65f6dbd  11 epochs, a rate of 0.003                       24.69 %  5.78 %  29 min 58 s
+    52821da  14 epochs, a W_k for each decoder                23.97 %  5.57 %  44 min 10 s
+    67e30c7  16 epochs, one decoder                           24.61 %  5.78 %  34 min 57 s
+    7a36500  17 epochs, no convolution either                 24.90 %  5.83 %  29 min 10 s
 
 A larger recipe, for a GPU (`LARGE`), has not been run here:
 

@@ -154,16 +154,19 @@ def test_the_encoder_reads_a_symbol_with_two_neighbours_on_either_side():
     np.testing.assert_allclose(outputs[1, :3], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_follows_the_papers_equation():
+@pytest.mark.parametrize(("source", "written"), [(5, 4), (4, 2)])
+def test_attention_follows_the_papers_equation(source, written):
     """Which multiplies the memory after it is averaged, and the model before."""
     model, variables = build("attention")
     params = variables["params"]
-    logits, found = model.apply(variables, SOURCE, LENGTHS, INPUTS, mutable="intermediates")
+    lengths = jnp.minimum(LENGTHS, source)
+    words = SOURCE[:, :source], lengths, INPUTS[:, :written]
+    logits, found = model.apply(variables, *words, mutable="intermediates")
     found = found["intermediates"]
     (memory,), (hidden,) = found["memory"], found["decoder"]["hidden"]
     (weights,) = found["decoder"]["attention"]
     scores = hidden @ (memory @ params["keys"]["kernel"]).swapaxes(1, 2) / np.sqrt(8)
-    there = jnp.arange(5)[None, None] < LENGTHS[:, None, None]
+    there = jnp.arange(source)[None, None] < lengths[:, None, None]
     scores = jnp.where(there, scores, -jnp.inf)
     np.testing.assert_allclose(weights, jax.nn.softmax(scores), rtol=1e-4, atol=1e-5)
     matrix = [params["values"]["kernel"], params["decoder"]["combine"]["kernel"]]
@@ -181,8 +184,9 @@ def test_attention_points_at_the_source_as_it_is_written():
     (outputs,) = found["intermediates"]["memory"]
     outputs = reversed_within(outputs, LENGTHS)
     for name in ("keys", "values"):
-        expected = outputs @ variables["params"][name]["kernel"]
-        np.testing.assert_allclose(memory[name], expected, rtol=1e-4, atol=1e-5)
+        layer = lambda m, x, name=name: getattr(m, name)(x)
+        expected = model.apply(variables, outputs, method=layer)
+        np.testing.assert_allclose(memory[name], expected, rtol=1e-6)
 
 
 def test_the_second_decoder_begins_where_the_encoder_comes_last_to_the_end():
