@@ -60,8 +60,10 @@ class CausalSelfAttention(nn.Module):
         """
         batch, time, width = x.shape
         qkv = Dense(3 * width, kernel_init=kernel_init, dtype=self.dtype, name="c_attn")(x)
-        qkv = qkv.reshape(batch, time, 3, self.num_heads, width // self.num_heads)
-        query, key, value = (part.swapaxes(1, 2) for part in jnp.unstack(qkv, axis=2))
+        heads = batch, time, self.num_heads, width // self.num_heads
+        query, key, value = (
+            part.reshape(heads).swapaxes(1, 2) for part in jnp.split(qkv, 3, axis=-1)
+        )
         keys = [key] if cache is None else [cache[0], key]
         scores = [jnp.einsum("bhqd,bhkd->bhqk", query, part) for part in keys]
         root = math.sqrt(query.shape[-1])
