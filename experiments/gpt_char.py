@@ -108,8 +108,8 @@ def build(config: Config) -> Experiment:
                 dropout=config.dropout,
                 dtype=config.dtype,
             ),
-            # AdamW; the norm and the moments are those of one vector, for fifty small arrays would
-            # each have loops of their own, which on a CPU cost 3 to 7 % of a step.
+            # AdamW; the norm and the moments are those of one vector, as each of fifty small arrays
+            # would have loops of its own, which a CPU has to start one by one.
             optimizer=optax.chain(
                 optax.flatten(
                     optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b2=0.99))

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jdl
@@ -205,6 +206,27 @@ def test_the_recipe_for_a_gpu_is_the_command_in_its_docstring(name):
     module = load_experiment(name)
     command = next(line for line in module.__doc__.splitlines() if "--num-layers" in line)
     assert parse_flags(module, command.split()[3:])[0] == module.LARGE
+
+
+def test_the_small_gpts_optimizer_is_adamw():
+    gpt = load_experiment("gpt_char")
+    config = gpt.Config(dataset="bible_en", byte_pairs=260, steps=20, width=8, window=8)
+    schedule = optax.warmup_cosine_decay_schedule(4e-3 / 3, 4e-3, 2, 20, 4e-4)
+    mask = {"dense": {"kernel": True, "bias": False}}
+    adamw = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.adamw(schedule, b2=0.99, weight_decay=0.1, mask=mask),
+    )
+    start = {"dense": {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "bias": jnp.ones(3)}}
+    ends = []
+    for optimizer in (adamw, gpt.build(config).task.optimizer):
+        params, state = start, optimizer.init(start)
+        for size in (9.0, 0.1, 5.0):  # The second is not clipped.
+            gradients = jax.tree.map(lambda x, size=size: size * jnp.cos(size * x), params)
+            updates, state = optimizer.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+        ends.append(params)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), *ends)
 
 
 def test_the_large_gpt_is_nanogpts():
