@@ -22,7 +22,7 @@ nanoGPT's model for a GPU, of 10.7 million parameters and a validation loss of 1
 not been run here:
 
     jdl train gpt_char --num-layers 6 --num-heads 6 --width 384 --window 256 --dropout 0.2 \
-        --steps 5000 --batch-size 64
+        --steps 5000 --batch-size 64 --microbatches 1
 """
 
 import dataclasses
@@ -52,6 +52,8 @@ class Config:
     dropout: float = 0.0
     steps: int = 2000
     batch_size: int = 12
+    microbatches: int = 2
+    """pieces of a batch; a CPU works on two side by side."""
     learning_rate: float = 4e-3
     temperature: float = 0.8
     top_k: int | None = None
@@ -61,7 +63,14 @@ class Config:
 
 
 LARGE = Config(
-    num_layers=6, num_heads=6, width=384, window=256, dropout=0.2, steps=5000, batch_size=64
+    num_layers=6,
+    num_heads=6,
+    width=384,
+    window=256,
+    dropout=0.2,
+    steps=5000,
+    batch_size=64,
+    microbatches=1,
 )
 
 
@@ -121,6 +130,7 @@ def build(config: Config) -> Experiment:
             temperature=config.temperature,
             top_k=config.top_k,
             top_p=config.top_p,
+            microbatches=config.microbatches,
         ),
         **loaders,
         num_steps=config.steps,

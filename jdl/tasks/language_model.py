@@ -47,6 +47,8 @@ class LanguageModel:
         temperature: divides the logits when sampling; below 1 it prefers the likely.
         top_k: draw from so many tokens; from all when not given.
         top_p: draw from the likeliest tokens that reach this probability.
+        microbatches: pieces into which a training batch is cut, to fit in memory or, on a CPU, to
+            be worked on side by side.
 
     Raises:
         UserError: the tokenizer and the model have vocabularies of different sizes; or options of
@@ -60,6 +62,7 @@ class LanguageModel:
     temperature: float = 0.8
     top_k: int | None = None
     top_p: float | None = None
+    microbatches: int = 1
 
     def __post_init__(self):
         theirs, ours = self.tokenizer.vocabulary_size, getattr(self.model, "vocabulary_size", None)
@@ -82,7 +85,7 @@ class LanguageModel:
     ) -> tuple[TrainState, Metrics]:
         """One update, back-propagated through the whole window."""
         gradients, _, metrics = mean_gradients(
-            self._loss, state.params, state.model_state, batch, key
+            self._loss, state.params, state.model_state, batch, key, self.microbatches
         )
         return state.apply(gradients, self.optimizer), metrics
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree
 
+from jdl.errors import UserError
+from jdl.ops.lowering import is_for_cpu
 from jdl.train.metrics import Mean, Metrics
 from jdl.train.task import Batch
 
@@ -61,6 +63,8 @@ def mean_gradients(
         batch: arrays with leading dimension [batch].
         key: the step's key, the same for every piece: draws are keyed by `batch["row"]`.
         microbatches: pieces to go through one after the other, to fit in memory; divides the batch.
+            A CPU has two of them in hand at a time: of a small network, whose products are too
+            small to be shared, each core takes one.
 
     Returns:
         Gradients like `params`, the new model_state, and the metrics of the whole batch together
@@ -88,6 +92,9 @@ def mean_gradients(
         )
         return model_state, (gradients, count, metrics)
 
+    rows = len(jax.tree.leaves(batch)[0])
+    if microbatches < 1 or rows % microbatches:
+        raise UserError(f"{rows} rows of a batch cannot be cut into {microbatches} micro-batches")
     if microbatches == 1:
         model_state, summed = piece(params, model_state, batch, key)
     else:
@@ -95,10 +102,18 @@ def mean_gradients(
         pieces = jax.tree.map(
             lambda x: jnp.swapaxes(x.reshape(-1, microbatches, *x.shape[1:]), 0, 1), batch
         )
-        model_state, stacked = jax.lax.scan(
-            lambda carry, cut: piece(params, carry, cut, key), model_state, pieces
+        first = jax.tree.map(lambda x: x[0], pieces)
+        _, shapes = jax.eval_shape(piece, params, model_state, first, key)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+        def add(carry, cut):
+            model_state, summed = carry
+            model_state, further = piece(params, model_state, cut, key)
+            return (model_state, jax.tree.map(jnp.add, summed, further)), None
+
+        (model_state, summed), _ = jax.lax.scan(
+            add, (model_state, nothing), pieces, unroll=2 if is_for_cpu() else 1
         )
-        summed = jax.tree.map(lambda x: x.sum(0), stacked)
 
     gradients, count, metrics = summed
     # Metrics stay sums: the engine adds them over devices itself.

@@ -1,7 +1,12 @@
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from jdl.errors import UserError
+from jdl.ops.lowering import plain_lowerings
 from jdl.train.gradients import is_mapped, mean_gradients
 from jdl.train.metrics import mean
 
@@ -21,13 +26,31 @@ def make_batch(size):
     }
 
 
-def test_four_microbatches_are_one_batch_even_with_padding():
+@pytest.mark.parametrize("lowerings", [contextlib.nullcontext, plain_lowerings])
+def test_four_microbatches_are_one_batch_even_with_padding(lowerings):
     params, batch, key = {"w": jnp.ones((3, 1))}, make_batch(16), jax.random.key(0)
     whole, _, metrics = mean_gradients(loss, params, {}, batch, key)
-    cut, _, cut_metrics = mean_gradients(loss, params, {}, batch, key, microbatches=4)
+    with lowerings():
+        cut, _, cut_metrics = mean_gradients(loss, params, {}, batch, key, microbatches=4)
     np.testing.assert_allclose(cut["w"], whole["w"], rtol=1e-5)
     for name in metrics:
         np.testing.assert_allclose(cut_metrics[name].total, metrics[name].total, rtol=1e-5)
+
+
+def test_microbatches_hand_the_other_variables_on():
+    def count(params, model_state, batch, key):
+        value, (_, metrics) = loss(params, model_state, batch, key)
+        return value, ({"seen": model_state["seen"] + len(batch["y"])}, metrics)
+
+    arguments = {"w": jnp.ones((3, 1))}, {"seen": jnp.array(5)}, make_batch(12), jax.random.key(0)
+    assert mean_gradients(count, *arguments, microbatches=3)[1]["seen"] == 17
+
+
+@pytest.mark.parametrize("count", [2, 0])
+def test_a_batch_that_cannot_be_cut_is_refused(count):
+    arguments = {"w": jnp.ones((3, 1))}, {}, make_batch(3), jax.random.key(0)
+    with pytest.raises(UserError, match=f"3 rows of a batch cannot be cut into {count} micro"):
+        mean_gradients(loss, *arguments, microbatches=count)
 
 
 def test_it_is_the_gradient_of_the_mean_over_real_rows():
