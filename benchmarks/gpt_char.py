@@ -6,10 +6,11 @@
 Both take the batches, the schedule, the optimiser and the initial weights of the experiment
 gpt_char; torch runs eagerly, as nanoGPT does on a CPU with compile=False, with its fused attention.
 
-Seen on two cores of an Intel Xeon (Ice Lake, AVX-512), with `--whole`, on tiny_shakespeare, in
-three runs: 120.0, 128.7 and 135.3 seconds, with compilation, and torch 110.6, 120.8 and 123.3;
-validation losses of 1.711 and 1.712. In pairs, 58.2 and 55.9 ms a step. On an AMD EPYC (AVX2) it is
-torch that is slower (the label of the experiment).
+Seen on two cores of an Intel Xeon (Ice Lake, AVX-512), on tiny_shakespeare: with `--whole`, in two
+runs, 116.8 and 111.4 seconds, 6 of them compilation, and torch 115.8 and 102.7; validation losses
+of 1.711 and 1.712. In pairs, in two runs, 55.1 and 61.4 ms a step, torch 50.5 and 69.4: a tie, on a
+machine whose hours differ by more. On an AMD EPYC (AVX2) it is torch that is slower (the label of
+the experiment).
 """
 
 import os
