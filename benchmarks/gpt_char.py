@@ -7,9 +7,9 @@ Both take the batches, the schedule, the optimiser and the initial weights of th
 gpt_char; torch runs eagerly, as nanoGPT does on a CPU with compile=False, with its fused attention.
 
 Seen on two cores of an Intel Xeon (Ice Lake, AVX-512), on tiny_shakespeare: with `--whole`, in two
-runs, 116.8 and 111.4 seconds, 6 of them compilation, and torch 115.8 and 102.7; validation losses
-of 1.711 and 1.712. In pairs, in two runs, 55.1 and 61.4 ms a step, torch 50.5 and 69.4: a tie, on a
-machine whose hours differ by more. On an AMD EPYC (AVX2) it is torch that is slower (the label of
+runs, 116.8 and 111.4 seconds, with compilation, and torch 115.8 and 102.7; validation losses of
+1.711 and 1.712. In pairs, in two runs, 55.1 and 61.4 ms a step, torch 50.5 and 69.4: this machine's
+hours differ by more than the two do. On an AMD EPYC (AVX2) it is torch that is slower (the label of
 the experiment).
 """
 

@@ -94,7 +94,10 @@ def mean_gradients(
 
     rows = len(jax.tree.leaves(batch)[0])
     if microbatches < 1 or rows % microbatches:
-        raise UserError(f"{rows} rows of a batch cannot be cut into {microbatches} micro-batches")
+        raise UserError(
+            f"{rows} rows of a batch cannot be cut into {microbatches} micro-batches; "
+            "1 leaves them whole"
+        )
     if microbatches == 1:
         model_state, summed = piece(params, model_state, batch, key)
     else:

@@ -1,6 +1,7 @@
 """Objectives against their equations, and what each task measures and draws."""
 
 import dataclasses
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -259,6 +260,21 @@ def text_batch(tokens):
         "mask": jnp.ones(len(tokens)),
         "row": jnp.arange(len(tokens), dtype=jnp.int32),
     }
+
+
+def test_a_language_models_micro_batches_are_one_batch():
+    task = dataclasses.replace(make_gpt(CharacterTokenizer("\nab")), optimizer=optax.sgd(1.0))
+    halves = dataclasses.replace(task, microbatches=2)
+    batch = text_batch(np.random.default_rng(0).integers(0, 3, (4, 9)))
+    batch["token_mask"] = batch["token_mask"].at[1, 3:].set(0)  # the halves count unlike numbers
+    key = jax.random.key(0)
+    state = task.init(key, batch)
+    (one, whole), (two, cut) = (jax.jit(t.train_step)(state, batch, key) for t in (task, halves))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), one.params, two.params)
+    np.testing.assert_allclose(cut["loss"], whole["loss"], rtol=1e-6)
+    odd = jax.tree.map(lambda x: x[:3], batch)
+    with pytest.raises(UserError, match="3 rows of a batch cannot be cut into 2"):
+        halves.train_step(state, odd, key)
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import contextlib
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,17 @@ def test_four_microbatches_are_one_batch_even_with_padding(lowerings):
     np.testing.assert_allclose(cut["w"], whole["w"], rtol=1e-5)
     for name in metrics:
         np.testing.assert_allclose(cut_metrics[name].total, metrics[name].total, rtol=1e-5)
+
+
+def test_a_cpu_has_two_microbatches_in_hand():
+    arguments = {"w": jnp.ones((3, 1))}, {}, make_batch(16), jax.random.key(0)
+    in_hand = []
+    for lowerings in (contextlib.nullcontext, plain_lowerings):
+        with lowerings():
+            jaxpr = jax.make_jaxpr(partial(mean_gradients, loss, microbatches=4))(*arguments)
+        (scan,) = (e for e in jaxpr.eqns if e.primitive.name == "scan")
+        in_hand.append(scan.params["unroll"])
+    assert in_hand == [2, 1]
 
 
 def test_microbatches_hand_the_other_variables_on():
