@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from jdl.errors import UserError
 from jdl.layers.initializers import orthogonal
 from jdl.ops import cudnn
+from jdl.ops.activations import tanh
 from jdl.ops.dense import dot_general
 from jdl.ops.recurrent import elman, gru, lstm, peephole_lstm
 
@@ -219,7 +220,7 @@ class RNN(_Stack):
         ((4, 5, 16), (4, 2, 8))
     """
 
-    activation: Callable[[Array], Array] = jnp.tanh
+    activation: Callable[[Array], Array] = tanh
 
     def _run(self, name, inputs, weight, bias, states, mask, reverse):
         run = (inputs, weight, states[0], mask)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from jdl.ops.activations import tanh
 from jdl.ops.dense import transposed_product
 
 Hidden = Float[Array, "batch hidden"]
@@ -30,7 +31,7 @@ def elman(
     hidden: Hidden,
     mask: Mask | None = None,
     *,
-    activation: Callable[[Array], Array] = jnp.tanh,
+    activation: Callable[[Array], Array] = tanh,
     reverse: bool = False,
 ) -> Outputs:
     """Runs a vanilla recurrent network over a sequence.
@@ -106,8 +107,8 @@ def gru(
             (h,), (recurrent_bias,) = state, extra
             x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
             a_r, a_z, a_n = jnp.split(recurrent + recurrent_bias[None], 3, axis=-1)
-            r, z = jax.nn.sigmoid(x_r + a_r), jax.nn.sigmoid(x_z + a_z)  # (1)
-            n = jnp.tanh(x_n + r * a_n)  # (2)
+            r, z = _sigmoid(x_r + a_r), _sigmoid(x_z + a_z)  # (1)
+            n = tanh(x_n + r * a_n)  # (2)
             return ((1 - z) * n + z * h,)  # (4)
 
         return _recur(cell, reverse, inputs, weight, (hidden,), mask, (recurrent_bias,))[0]
@@ -118,8 +119,8 @@ def gru(
         x, present = steps
         x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
         a_r, a_z = jnp.split(h @ gates.T, 2, axis=-1)
-        r, z = jax.nn.sigmoid(x_r + a_r), jax.nn.sigmoid(x_z + a_z)  # (1)
-        n = jnp.tanh(x_n + (r * h) @ candidate.T + bias[None])  # (3)
+        r, z = _sigmoid(x_r + a_r), _sigmoid(x_z + a_z)  # (1)
+        n = tanh(x_n + (r * h) @ candidate.T + bias[None])  # (3)
         h = _hold(present, (1 - z) * n + z * h, h)  # (4)
         return h, h
 
@@ -168,12 +169,16 @@ def peephole_lstm(
         (_, c), (peepholes,) = state, extra
         a_i, a_f, a_g, a_o = jnp.split(x + recurrent, 4, axis=-1)  # (1)
         p_i, p_f, p_o = (row[None] for row in peepholes)
-        i, f = jax.nn.sigmoid(a_i + p_i * c), jax.nn.sigmoid(a_f + p_f * c)  # (2)
-        c = f * c + i * jnp.tanh(a_g)  # (3)
-        return jax.nn.sigmoid(a_o + p_o * c) * jnp.tanh(c), c  # (4)
+        i, f = _sigmoid(a_i + p_i * c), _sigmoid(a_f + p_f * c)  # (2)
+        c = f * c + i * tanh(a_g)  # (3)
+        return _sigmoid(a_o + p_o * c) * tanh(c), c  # (4)
 
     outputs, cells = _recur(step, reverse, inputs, weight, (hidden, cell), mask, (peepholes,))
     return outputs, cells[0 if reverse else -1]
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * tanh(0.5 * x) + 0.5
 
 
 def _hold(present: Array | None, new: Array, old: Array) -> Array:
@@ -295,21 +300,22 @@ def _lstm(reverse: bool, inputs, weight, hidden, cell, mask) -> tuple[Array, Arr
 
 
 def _lstm_forward(reverse, inputs, weight, hidden, cell, mask):
+    # Each gate's inputs in an array of their own, whose steps lie together: on a CPU, faster.
+    by_gate = tuple(jnp.split(inputs, 4, axis=-1))
+
     def step(carry, steps):
         x, present = steps
         hidden, cell = carry
-        a = (x + hidden @ weight.T).astype(jnp.float32)  # (1)
-        a_i, a_f, a_g, a_o = jnp.split(a, 4, axis=-1)
-        # (2); on a CPU, tanh takes half of the logistic function's time.
-        i, f, o = (0.5 * jnp.tanh(0.5 * a) + 0.5 for a in (a_i, a_f, a_o))
-        g = jnp.tanh(a_g)
+        products = jnp.split(hidden @ weight.T, 4, axis=-1)
+        a_i, a_f, a_g, a_o = ((a + b).astype(jnp.float32) for a, b in zip(x, products))  # (1)
+        i, f, o, g = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o), tanh(a_g)  # (2)
         new = f * cell + i * g  # (3)
-        hidden = _hold(present, (o * jnp.tanh(new)).astype(hidden.dtype), hidden)  # (4)
+        hidden = _hold(present, (o * tanh(new)).astype(hidden.dtype), hidden)  # (4)
         cell = _hold(present, new, cell)
         return (hidden, cell), (hidden, cell, (i, f, g, o))
 
     (_, last), (outputs, cells, gates) = lax.scan(
-        step, (hidden, cell), (inputs, mask), reverse=reverse
+        step, (hidden, cell), (by_gate, mask), reverse=reverse
     )
     return (outputs, last), (weight, hidden, cell, mask, outputs, cells, gates)
 
@@ -323,7 +329,7 @@ def _lstm_backward(reverse, residuals, gradients):
     def step(carry, t):
         by_hidden, by_cell = carry
         by_output, present, (i, f, g, o), old, new = t
-        squashed = jnp.tanh(new)
+        squashed = tanh(new)
         by_hidden = by_hidden + by_output
         by_new = by_cell + by_hidden * o * (1 - squashed**2)
         parts = [by_new * g * i * (1 - i), by_new * old * f * (1 - f), by_new * i * (1 - g**2)]
