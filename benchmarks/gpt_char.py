@@ -6,10 +6,11 @@
 Both take the batches, the schedule, the optimiser and the initial weights of the experiment
 gpt_char; torch runs eagerly, as nanoGPT does on a CPU with compile=False, with its fused attention.
 
-Seen on two cores of an Intel Xeon (Ice Lake, AVX-512), on tiny_shakespeare: with `--whole`, in two
-runs, 116.8 and 111.4 seconds, with compilation, and torch 115.8 and 102.7; validation losses of
-1.711 and 1.712. In pairs, in two runs, 55.1 and 61.4 ms a step, torch 50.5 and 69.4: this machine's
-hours differ by more than the two do. On an AMD EPYC (AVX2) it is torch that is slower (the label of
+Seen on tiny_shakespeare, on two cores of an AMD EPYC (Zen 5, AVX-512): with `--whole` 51.6 seconds,
+with compilation, and torch 77.5; validation losses of 1.713 and 1.711. In pairs, 20.9 ms a step,
+torch 36.8. On an Intel Xeon (Ice Lake, AVX-512) the two are even, and that machine's hours differ
+by more: in two runs 116.8 and 111.4 seconds, torch 115.8 and 102.7; in pairs, in two runs, 55.1 and
+61.4 ms a step, torch 50.5 and 69.4. On an AMD EPYC (AVX2) it is torch that is slower (the label of
 the experiment).
 """
 

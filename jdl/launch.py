@@ -17,6 +17,9 @@ from typing import Any
 from jdl.errors import UserError, unknown
 from jdl.train.options import Options
 
+# Numbers in a Config without one of which there is nothing to train.
+NEVER_ZERO = {"epochs", "steps", "hidden_size", "width", "embedding_size", "num_heads", "window"}
+
 
 def experiment_files() -> dict[str, Path]:
     """Finds the experiments, recipes among them: of ./experiments, then those that come with jdl.
@@ -98,6 +101,9 @@ def parse_flags(module: ModuleType, arguments: Sequence[str]) -> tuple[Any, Opti
     Returns:
         The experiment's Config and the Options. A misspelt flag or a wrong type ends the process
         with status 2 and a hint.
+
+    Raises:
+        UserError: a negative number of what is counted, or none of what there must be.
     """
     import tyro
 
@@ -112,7 +118,22 @@ def parse_flags(module: ModuleType, arguments: Sequence[str]) -> tuple[Any, Opti
         prog=f"jdl train {module.__name__}",
         description=module.__doc__,
     )
+    _check_counts(parsed.config)
     return parsed.config, parsed.options
+
+
+def _check_counts(config: Any) -> None:
+    for field in dataclasses.fields(config):
+        default, found = (
+            numbers if isinstance(numbers, tuple) else (numbers,)
+            for numbers in (field.default, getattr(config, field.name))
+        )
+        if not all(type(number) is int for number in (*default, *found)):
+            continue
+        least = 1 if field.name in NEVER_ZERO else min(0, *default)
+        if min(found, default=least) < least:
+            flag = field.name.replace("_", "-")
+            raise UserError(f"--{flag} must be at least {least}, got {min(found)}")
 
 
 def run(file: str, arguments: Sequence[str] | None = None) -> None:

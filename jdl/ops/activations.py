@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from jdl.ops.lowering import is_for_cpu
 
-
 # Of x in the numerator and of 1 in the denominator, by falling powers of x².
 _NUMERATOR = (
     -2.76076847742355e-16,
