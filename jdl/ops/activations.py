@@ -36,7 +36,7 @@ def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
     XLA computes `jnp.tanh` by (1) too, to the same 2.6e−7, but counts no arithmetic for it, and so
     leaves a recurrent network's few thousand numbers to one thread. The others fall asleep, and the
-    next product waits until they are awake: `benchmarks/lstm.py` took 57 ms so, and 45 by this.
+    next product waits until they are awake: `benchmarks/lstm.py` took 55 ms so, and 48 by this.
 
     Args:
         x: of any shape.
