@@ -7,9 +7,9 @@ milliseconds after a step torch's threads go on asking for work, and would take 
 Seen on two cores of an AMD EPYC (Zen 5, AVX-512), in six runs: 46.3 to 50.0 ms, torch 34.9 to 41.3,
 ratios of 1.17 to 1.35; in two more, while that machine was busier, 63 ms and 44. With `jnp.tanh` in
 three runs 54 to 55 ms, and with a step's gates cut from one array besides (03ba3e9) 56.5. The 256
-products in the two scans take 12 ms while both threads are awake, and the four large ones of as
-many multiplications 20; but XLA's second thread falls asleep between two small products, and is
-late for the next.
+products in the two scans, timed alone, take 12 ms while both threads are awake, and the four large
+ones of as many multiplications 20; but XLA's second thread falls asleep between two small
+products, and is late for the next.
 """
 
 import statistics

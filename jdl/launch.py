@@ -133,7 +133,7 @@ def _check_counts(config: Any) -> None:
         least = 1 if field.name in NEVER_ZERO else min(0, *default)
         if min(found, default=least) < least:
             flag = field.name.replace("_", "-")
-            raise UserError(f"--{flag} must be at least {least}, got {min(found)}")
+            raise UserError(f"--{flag} must be at least {least}, not {min(found)}")
 
 
 def run(file: str, arguments: Sequence[str] | None = None) -> None:

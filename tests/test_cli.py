@@ -135,10 +135,10 @@ def test_summary_prints_totals(capsys):
         (["similar", "A cat.", "A dog.", "--top", "0"], "--top must be at least 1, not 0"),
         (["predict", "tiny/1", TINY], "tiny.py cannot be read as an image"),
         (["predict", "tiny/1", PHOTOGRAPH, "--top", "0"], "--top must be at least 1, not 0"),
-        (["train", "g2p_cmudict", "--epochs", "0"], "--epochs must be at least 1, got 0"),
-        (["train", "g2p_cmudict", "--hidden-size", "-5"], "--hidden-size must be at least 1, got"),
-        (["train", "g2p_cmudict", "--filters", "-1"], "--filters must be at least 0, got -1"),
-        (["train", "unet_cracks", "--features", "8", "-2"], "--features must be at least 0, got"),
+        (["train", "g2p_cmudict", "--epochs", "0"], "--epochs must be at least 1, not 0"),
+        (["train", "g2p_cmudict", "--hidden-size", "-5"], "--hidden-size must be at least 1, not"),
+        (["train", "g2p_cmudict", "--filters", "-1"], "--filters must be at least 0, not -1"),
+        (["train", "unet_cracks", "--features", "8", "-2"], "--features must be at least 0, not"),
     ],
 )  # fmt: skip
 def test_what_the_user_can_mend_is_one_sentence_and_status_2(arguments, sentence, refused, inside):

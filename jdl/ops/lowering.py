@@ -11,7 +11,7 @@ _plain = ContextVar("plain", default=False)
 
 @contextlib.contextmanager
 def plain_lowerings() -> Iterator[None]:
-    """Has convolutions and pooling, where they are traced, compute as `lax` does: to compare with.
+    """Has what is traced, such as convolutions, pooling and `tanh`, compute as `lax` does.
 
     What `jax.jit` compiled before stays as it is.
 

@@ -178,6 +178,7 @@ def peephole_lstm(
 
 
 def _sigmoid(x: Array) -> Array:
+    # On a CPU, tanh takes half of the logistic function's time.
     return 0.5 * tanh(0.5 * x) + 0.5
 
 
