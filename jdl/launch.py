@@ -18,7 +18,16 @@ from jdl.errors import UserError, unknown
 from jdl.train.options import Options
 
 # Numbers in a Config without one of which there is nothing to train.
-NEVER_ZERO = {"epochs", "steps", "hidden_size", "width", "embedding_size", "num_heads", "window"}
+NEVER_ZERO = {
+    "epochs",
+    "steps",
+    "hidden_size",
+    "width",
+    "embedding_size",
+    "num_heads",
+    "window",
+    "members",
+}
 
 
 def experiment_files() -> dict[str, Path]:

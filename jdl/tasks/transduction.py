@@ -108,6 +108,11 @@ class Transduction:
         """Whether the model has a second decoder."""
         return getattr(self.model, "backward", False)
 
+    @property
+    def writer(self) -> Any:
+        """What writes and is measured, asked by `apply` as the model is."""
+        return self.model
+
     def init(self, key: Key[Array, ""], batch: Batch) -> AveragedState:
         """Initialises the network on the batch's shapes."""
         inputs, _, _ = self._shifted(batch)
@@ -129,7 +134,7 @@ class Transduction:
         random = {"dropout": piece_key(dropout_key, batch["row"])}
         if self.scheduled_sampling is None:
             source = batch["source"], batch["source_length"]
-            logits = self._logits(variables, *source, *inputs, train=True, rngs=random)
+            logits = self._logits(self.model, variables, *source, *inputs, train=True, rngs=random)
         else:
             share = self.scheduled_sampling(step)
             logits = self._own_draws(variables, batch, inputs[0], share, draw_key, random)
@@ -150,9 +155,9 @@ class Transduction:
         inputs, targets, masks = zip(*ways)
         return list(inputs), jnp.concatenate(targets), jnp.concatenate(masks)
 
-    def _logits(self, variables: PyTree, *inputs: Array, **options: Any) -> Array:
+    def _logits(self, model: Any, variables: PyTree, *inputs: Array, **options: Any) -> Array:
         """Applies the model; logits of the second decoder come after the first's."""
-        logits = self.model.apply(variables, *inputs, **options)
+        logits = model.apply(variables, *inputs, **options)
         logits = jnp.concatenate(logits) if self.backward else logits
         return logits.astype(jnp.float32)
 
@@ -183,7 +188,7 @@ class Transduction:
         """The loss, and what greedy search gets wrong."""
         inputs, targets, mask = _shifted(batch)
         source = batch["source"], batch["source_length"]
-        logits = self.model.apply(state.average, *source, inputs).astype(jnp.float32)
+        logits = self.writer.apply(state.average, *source, inputs).astype(jnp.float32)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         tokens, _ = self._greedy(state.average, *source)
         return {"loss": mean(losses, mask), **_errors(tokens, batch)}
@@ -195,7 +200,7 @@ class Transduction:
 
     def _greedy(self, variables: PyTree, source, source_length) -> tuple[Array, Array | None]:
         """Searches; returns the tokens, and where they looked, [batch, time, source]."""
-        apply = partial(self.model.apply, variables)
+        apply = partial(self.writer.apply, variables)
         memory = apply(source, source_length, method="encode")
         first = jnp.full(source.shape[:1], END, jnp.int32)
         carry = apply(memory, method="initial_carry")
@@ -216,7 +221,7 @@ class Transduction:
         return tokens, None if attention is None else attention.swapaxes(0, 1)
 
     def _beam(self, variables: PyTree, source, source_length) -> tuple[Array, Array]:
-        apply = partial(self.model.apply, variables)
+        apply = partial(self.writer.apply, variables)
         memory = apply(source, source_length, method="encode")
         memories = repeat_rows(memory, self.width)
 
@@ -289,7 +294,7 @@ class Transduction:
         shifted = jax.tree.map(lambda leaf: leaf[:, : tokens.shape[1]], self._shifted(batch))
         inputs, targets, mask = shifted
         sources = repeat_rows((source, source_length), self.width)
-        logits = self._logits(variables, *sources, *inputs)
+        logits = self._logits(self.writer, variables, *sources, *inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         log_p = -(losses * mask).sum(-1).reshape(-1, *found.shape[:2]).mean(0)
         if self.backward:
