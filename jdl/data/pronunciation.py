@@ -38,24 +38,28 @@ def pronunciation_loader(
     batch_size: int,
     *,
     boundaries: Sequence[int],
+    every: bool = False,
     seed: int = 0,
 ) -> BucketLoader:
-    r"""Returns batches of words ("source"), their first pronunciations ("target"), and all of them.
+    r"""Returns batches of words ("source"), pronunciations ("target"), and all that a word has.
 
-    A network learns the first, which is the usual one. All of them, the "references", are what its
-    predictions are compared with.
+    The latter, the "references", are what predictions are compared with.
 
     Args:
         words: spellings.
         lines: of each word, as `pronunciations` reads them.
         batch_size: words in a batch.
         boundaries: padded lengths.
+        every: a word is an example with each of its pronunciations, to be learned; otherwise it is
+            one with the first, which is the usual one.
         seed: of the order.
 
     Example:
         >>> loader = pronunciation_loader(["a"], ["AH0\nEY1"], 1, boundaries=[2])
         >>> next(loader.eval_batches())["references_length"].tolist()
         [[1, 1]]
+        >>> pronunciation_loader(["a"], ["AH0\nEY1"], 1, boundaries=[2], every=True).num_examples
+        2
     """
     several = [pronunciations(text) for text in lines]
     encoded = [[PHONEMES.encode(each) for each in one] for one in several]
@@ -67,10 +71,16 @@ def pronunciation_loader(
     for i, targets in enumerate(encoded):
         references[i, : len(targets)] = pad_sequences(targets, longest)
         lengths[i, : len(targets)] = [len(target) for target in targets]
+    taught = [
+        (i, target)
+        for i, targets in enumerate(encoded)
+        for target in (targets if every else targets[:1])
+    ]
+    of = [i for i, _ in taught]
     return BucketLoader(
-        {"source": sources, "target": [targets[0] for targets in encoded]},
+        {"source": [sources[i] for i in of], "target": [target for _, target in taught]},
         batch_size,
         boundaries=boundaries,
-        arrays={"references": references, "references_length": lengths},
+        arrays={"references": references[of], "references_length": lengths[of]},
         seed=seed,
     )
