@@ -136,6 +136,7 @@ def test_summary_prints_totals(capsys):
         (["predict", "tiny/1", TINY], "tiny.py cannot be read as an image"),
         (["predict", "tiny/1", PHOTOGRAPH, "--top", "0"], "--top must be at least 1, not 0"),
         (["train", "g2p_cmudict", "--epochs", "0"], "--epochs must be at least 1, not 0"),
+        (["train", "g2p_cmudict", "--members", "0"], "--members must be at least 1, not 0"),
         (["train", "g2p_cmudict", "--hidden-size", "-5"], "--hidden-size must be at least 1, not"),
         (["train", "g2p_cmudict", "--filters", "-1"], "--filters must be at least 0, not -1"),
         (["train", "unet_cracks", "--features", "8", "-2"], "--features must be at least 0, not"),
