@@ -80,7 +80,9 @@ class Together:
         Returns:
             What the method returns; logits are logarithms of (1).
         """
-        axes = {"initial_carry": (1,), "step": (1, 1, None)}.get(method, (None,) * len(inputs))
+        axes: tuple[int | None, ...] = (None,) * len(inputs)
+        if method in ("initial_carry", "step"):
+            axes = (1, 1, None)[: len(inputs)]  # memory, carry, tokens
         each = partial(self.member.apply, method=method, **options)
         found = jax.vmap(each, (0, *axes), 1)(variables, *inputs)
         if method == "step":
