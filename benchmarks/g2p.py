@@ -21,6 +21,7 @@ from jdl.data import load
 from jdl.data.pronunciation import LETTERS, PHONEMES, pronunciation_loader, pronunciations
 from jdl.data.sequences import pad_sequences
 from jdl.tasks.transduction import _errors
+from jdl.train.metrics import add, compute
 
 LONGEST = 30  # phonemes
 
@@ -42,9 +43,9 @@ def main() -> None:
         spelt = ["".join(LETTERS.decode(source)) for source in batch["source"]]
         answers = [PHONEMES.encode(found.get(word, ())) for word in spelt]
         errors = _errors(jnp.asarray(pad_sequences(answers, LONGEST)), jax.device_put(batch))
-        total = errors if total is None else jax.tree.map(jnp.add, total, errors)
-    for name, mean in total.items():
-        print(f"{name}: {100 * float(mean.total / mean.count):.2f} %")
+        total = errors if total is None else add(total, errors)
+    for name, share in compute(total).items():
+        print(f"{name}: {share:.2%}")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,13 @@ class Together:
 
     Args:
         member: the architecture.
+
+    Example:
+        >>> dense, x = nn.Dense(2), jnp.ones((1, 3))
+        >>> keys = jax.random.split(jax.random.key(0), 4)
+        >>> variables = jax.vmap(dense.init, (0, None))(keys, x)
+        >>> jnp.exp(Together(dense).apply(variables, x)).sum().round(4)
+        Array(1., dtype=float32)
     """
 
     member: nn.Module

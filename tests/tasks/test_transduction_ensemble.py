@@ -1,51 +1,32 @@
 """Networks that write together, beside each of them alone."""
 
+import dataclasses
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from jdl.data.sequences import BucketLoader
-from jdl.data.vocabulary import Vocabulary
-from jdl.models.sequence.seq2seq import seq2seq
-from jdl.tasks.transduction import Transduction
 from jdl.tasks.transduction_ensemble import Together, TransductionEnsemble
 
-LETTERS = Vocabulary("abcd")
+from .test_transduction import load, make_task
+
 MEMBERS = 3
 
 
-def make_tasks(**options):
+def make_tasks(backward):
     """One network, and several of them."""
-    model = seq2seq(
-        source_vocabulary=LETTERS.size,
-        target_vocabulary=LETTERS.size,
-        embedding_size=4,
-        hidden_size=8,
-        num_layers=1,
-        bidirectional=True,
-        reverse_source=False,
-        attention=True,
-        dropout=0.5,
-        **options,
-    )
-    common = (model, optax.adam(1e-1), LETTERS, LETTERS)
-    return (
-        Transduction(*common, max_length=6),
-        TransductionEnsemble(*common, max_length=6, members=MEMBERS),
-    )
+    alone = make_task(backward)
+    alone = dataclasses.replace(alone, model=alone.model.clone(hidden_size=8, dropout=0.5))
+    options = {field.name: getattr(alone, field.name) for field in dataclasses.fields(alone)}
+    return alone, TransductionEnsemble(**options, members=MEMBERS)
 
 
 @pytest.fixture(scope="module")
 def batches():
     random = np.random.default_rng(0)
-    words = ["".join(random.choice(list("abcd"), random.integers(1, 6))) for _ in range(32)]
-    sequences = {"source": [LETTERS.encode(w) for w in words]}
-    sequences["target"] = [LETTERS.encode(w[::-1]) for w in words]
-    return BucketLoader(sequences, 16, boundaries=(5,))
+    return load(["".join(random.choice(list("abcd"), random.integers(1, 6))) for _ in range(128)])
 
 
 def of_member(m, tree):
@@ -62,7 +43,7 @@ def trained(task, loader):
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_each_network_learns_as_if_it_were_alone(batches, backward):
-    alone, together = make_tasks(backward=backward)
+    alone, together = make_tasks(backward)
     state, metrics = trained(together, batches)
 
     def draw(key, member):
@@ -82,35 +63,43 @@ def test_each_network_learns_as_if_it_were_alone(batches, backward):
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
 
 
-def test_they_write_by_the_mean_of_their_probabilities(batches):
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("longest", [2, 5])
+def test_they_write_by_the_mean_of_their_probabilities(batches, backward, longest):
     """All at once and step by step, against each network asked alone."""
-    _, task = make_tasks()
+    _, task = make_tasks(backward)
     state, _ = trained(task, batches)
-    source, length = jnp.array([[1, 2, 3, 0], [4, 1, 0, 0]]), jnp.array([3, 2])
-    inputs = jnp.array([[0, 3, 2], [0, 1, 4]])
-    each = [of_member(m, state.average) for m in range(MEMBERS)]
-    p = [jax.nn.softmax(task.model.apply(one, source, length, inputs)) for one in each]
-    wanted = sum(p) / MEMBERS
-    assert float(jnp.abs(p[0] - wanted).max()) > 0.01
-    together = Together(task.model)
-    found = together.apply(state.average, source, length, inputs)
-    np.testing.assert_allclose(jnp.exp(found), wanted, rtol=1e-4)
+    random, together = np.random.default_rng(longest), Together(task.model)
+    source, *inputs = jnp.asarray(random.integers(1, 5, (2 + backward, 2, longest)))
+    source = source, jnp.array([longest, 1])
+    each = [partial(task.model.apply, of_member(m, state.average)) for m in range(MEMBERS)]
+    found = together.apply(state.average, *source, *inputs)
+    for way, logits in enumerate(found if backward else [found]):
+        p = [apply(*source, *inputs) for apply in each]
+        p = [jax.nn.softmax(one[way] if backward else one) for one in p]
+        assert float(jnp.abs(p[0] - p[1]).max()) > 0.01
+        np.testing.assert_allclose(jnp.exp(logits), sum(p) / MEMBERS, rtol=1e-4)
 
-    memory = together.apply(state.average, source, length, method="encode")
-    carry = together.apply(state.average, memory, method="initial_carry")
-    for leaf in jax.tree.leaves((memory, carry)):
+    remembered = together.apply(state.average, *source, method="encode")
+    carry = together.apply(state.average, remembered, method="initial_carry")
+    for leaf in jax.tree.leaves((remembered, carry)):
         assert leaf.shape[:2] == (2, MEMBERS)  # rows first, for searches
-    for t in range(3):
+    memories = [apply(*source, method="encode") for apply in each]
+    carries = [apply(m, method="initial_carry") for apply, m in zip(each, memories)]
+    for last in inputs[0].T:
         logits, carry, attention = together.apply(
-            state.average, memory, carry, inputs[:, t], method="step"
+            state.average, remembered, carry, last, method="step"
         )
-        np.testing.assert_allclose(jnp.exp(logits), wanted[:, t], rtol=1e-4)
-        np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+        steps = [apply(*it, last, method="step") for *it, apply in zip(memories, carries, each)]
+        alone, carries, weights = zip(*steps)
+        p = sum(map(jax.nn.softmax, alone)) / MEMBERS
+        np.testing.assert_allclose(jnp.exp(logits), p, rtol=1e-4)
+        np.testing.assert_allclose(attention, sum(weights) / MEMBERS, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_networks_that_agree_write_what_one_of_them_does(batches, backward):
-    alone, together = make_tasks(backward=backward)
+    alone, together = make_tasks(backward)
     one, _ = trained(alone, batches)
     state = jax.tree.map(lambda leaf: jnp.stack([leaf] * MEMBERS), one)
     for (words, p), (others, q) in zip(
