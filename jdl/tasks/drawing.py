@@ -1,4 +1,4 @@
-"""Figures that several tasks draw: grids of images and matrices of confusions."""
+"""Figures that several tasks draw: grids of images, matrices of confusions, alignments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -159,4 +159,38 @@ def confusion_matrix(counts: Int[np.ndarray, "classes classes"], names: Sequence
         title=f"{counts.sum()} examples, accuracy {accuracy:.1%}",
     )
     axes.tick_params(axis="x", rotation=90 if max(map(len, names)) > 2 else 0)
+    return figure
+
+
+def alignment_figure(
+    examples: Sequence[tuple[Sequence[str], Sequence[str], Float[np.ndarray, "time source"]]],
+    columns: int = 4,
+) -> Figure:
+    """Draws how much each symbol that was written looked at each that was read.
+
+    Args:
+        examples: the source's symbols, the target's, and the weights of attention, which may go on
+            after both.
+        columns: pictures side by side.
+
+    Returns:
+        The figure: sources along the top, targets down the side.
+
+    Example:
+        >>> figure = alignment_figure([("ab", ["A", "B"], np.eye(3))])
+        >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        ['a', 'b']
+    """
+    rows = -(-len(examples) // columns)
+    tallest = max(len(target) for _, target, _ in examples)
+    figure = Figure(figsize=(3.2 * columns, (0.6 + 0.22 * (tallest + 1)) * rows))
+    for place, (source, target, weights) in enumerate(examples, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        # The last row is the end's.
+        axes.imshow(weights[: len(target) + 1, : len(source)], cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(source)), source)
+        axes.set_yticks(range(len(target) + 1), [*target, "∎"])
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0, labelsize=8)
+    figure.tight_layout()
     return figure

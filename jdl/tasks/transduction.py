@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
 from jdl.data.sequences import pad_sequences
 from jdl.data.vocabulary import END, Vocabulary
 from jdl.errors import UserError
+from jdl.ops.alignment import Pairs
 from jdl.ops.edit_distance import edit_distance
+from jdl.ops.joint_ngram import JointNGram
 from jdl.ops.random import per_example_keys, piece_key
 from jdl.ops.search import (
     Coverage,
@@ -55,9 +57,10 @@ class Transduction:
     and pads them.
 
     Where the model has a second decoder, which writes from the end (`backward`), it learns the
-    same, and what a beam of the first one finds is ranked by both (Liu et al., 2016),
+    same, and what a beam of the first one finds is ranked by both (Liu et al., 2016); a joint
+    n-gram model q may add its opinion (Rao et al., 2015),
 
-        s(Y) = ½ (log p→(Y) + log p←(Y)) / lp(Y)                                    (5)
+        s(Y) = (½ (log p→(Y) + log p←(Y)) + λ log q(X, Y)) / lp(Y)                   (5)
 
     where lp is `jdl.ops.search.length_normalizer`.
 
@@ -76,11 +79,14 @@ class Transduction:
         width: of the beam.
         length_penalty: of the beam, as in `jdl.ops.search.beam_search`.
         coverage_penalty: of the beam; it needs a model that gives its attention.
+        joint: q.
+        joint_weight: λ.
         shown: sources whose alignments are drawn; some of the test's when there are none.
         scheduled_sampling: ε; without it the target is always fed ("teacher forcing").
 
     Source: (3) and (4): Yao and Zweig, 2015, https://arxiv.org/abs/1506.00196; (5): Liu et al.,
-    2016, https://doi.org/10.1609/aaai.v30i1.10327; scheduled sampling: Bengio et al., 2015,
+    2016, https://doi.org/10.1609/aaai.v30i1.10327; Rao et al., 2015,
+    https://doi.org/10.1109/ICASSP.2015.7178767; scheduled sampling: Bengio et al., 2015,
     https://arxiv.org/abs/1506.03099.
     """
 
@@ -95,6 +101,8 @@ class Transduction:
     width: int = 5
     length_penalty: float = 0.0
     coverage_penalty: float = 0.0
+    joint: JointNGram | None = None
+    joint_weight: float = 0.35
     shown: Sequence[Sequence[str]] = ()
     scheduled_sampling: optax.Schedule | None = None
 
@@ -297,9 +305,13 @@ class Transduction:
         logits = self._logits(self.writer, variables, *sources, *inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         log_p = -(losses * mask).sum(-1).reshape(-1, *found.shape[:2]).mean(0)
-        if self.backward:
+        if self.backward or self.joint is not None:
             steps = batch["target_length"].reshape(log_p.shape) + 1
-            scores = log_p / length_normalizer(steps, self.length_penalty)  # (5)
+            scores = log_p
+            if self.joint is not None:
+                joint = self.joint.log_prob(Pairs(*sources, tokens, batch["target_length"]))
+                scores = scores + self.joint_weight * joint.reshape(log_p.shape)
+            scores = scores / length_normalizer(steps, self.length_penalty)  # (5)
             order = jnp.argsort(scores, axis=1, descending=True)
             found = jnp.take_along_axis(found, order[..., None], axis=1)
             log_p = jnp.take_along_axis(log_p, order, axis=1)
@@ -309,6 +321,8 @@ class Transduction:
         self, state: AveragedState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":
         """Where the decoder looked as it wrote each symbol, if it has attention."""
+        from jdl.tasks.drawing import alignment_figure
+
         sources, lengths = np.asarray(batch["source"]), np.asarray(batch["source_length"])
         if self.shown:
             encoded = [self.source.encode(source) for source in self.shown]
@@ -361,39 +375,3 @@ def _errors(tokens: Int[Array, "batch steps"], batch: Batch) -> Metrics:
         "sequence_error": mean(edits > 0, mask),
         "token_error": Mean((edits * mask).sum(), (lengths * mask).sum()),
     }
-
-
-def alignment_figure(
-    examples: Sequence[tuple[Sequence[str], Sequence[str], Float[np.ndarray, "time source"]]],
-    columns: int = 4,
-) -> "Figure":
-    """Draws how much each symbol that was written looked at each that was read.
-
-    Args:
-        examples: the source's symbols, the target's, and the weights of attention, which may go on
-            after both.
-        columns: pictures side by side.
-
-    Returns:
-        The figure: sources along the top, targets down the side.
-
-    Example:
-        >>> figure = alignment_figure([("ab", ["A", "B"], np.eye(3))])
-        >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
-        ['a', 'b']
-    """
-    from matplotlib.figure import Figure
-
-    rows = -(-len(examples) // columns)
-    tallest = max(len(target) for _, target, _ in examples)
-    figure = Figure(figsize=(3.2 * columns, (0.6 + 0.22 * (tallest + 1)) * rows))
-    for place, (source, target, weights) in enumerate(examples, start=1):
-        axes = figure.add_subplot(rows, columns, place)
-        # The last row is the end's.
-        axes.imshow(weights[: len(target) + 1, : len(source)], cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(source)), source)
-        axes.set_yticks(range(len(target) + 1), [*target, "∎"])
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0, labelsize=8)
-    figure.tight_layout()
-    return figure

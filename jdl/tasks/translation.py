@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from jdl.data.pieces import Pieces
 from jdl.data.sequences import pad_sequences
 from jdl.errors import UserError
-from jdl.tasks.transduction import Transduction, alignment_figure
+from jdl.tasks.transduction import Transduction
 from jdl.train.state import AveragedState
 from jdl.train.task import Batch
 
@@ -72,6 +72,8 @@ class Translation(Transduction):
         self, state: AveragedState, batch: Batch, key: Key[Array, ""]
     ) -> "dict[str, Figure]":
         """Where the decoder looked as it wrote each piece of four short sentences."""
+        from jdl.tasks.drawing import alignment_figure
+
         rows = np.argsort(np.asarray(batch["source_length"]), kind="stable")[:4]
         source, length = batch["source"][rows], batch["source_length"][rows]
         tokens, attention = map(np.asarray, jax.jit(self._greedy)(state.average, source, length))

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from jdl.data.pronunciation import LETTERS, PHONEMES
 from jdl.launch import load_experiment, parse_flags
+from jdl.ops.alignment import Pairs
 from jdl.tasks.transduction import Transduction
 from jdl.tasks.transduction_ensemble import TransductionEnsemble
 
@@ -33,14 +35,26 @@ def test_networks_of_every_kind_can_write_together(config):
     assert metrics.keys() == {"loss", "sequence_error", "token_error"}
 
 
+@pytest.mark.slow
 def test_the_headline_of_the_pronouncer_is_five_of_its_networks():
     command = next(line for line in G2P.__doc__.splitlines() if "--members" in line)
     several, _ = parse_flags(G2P, command.split()[3:])
-    assert several == G2P.Config(members=5)
+    assert several == G2P.Config(members=5, ngram=8)
     one, together = (G2P.build(config).task for config in (G2P.Config(), several))
+    assert one.joint is None
     assert type(one) is Transduction
     assert (type(together), together.members) == (TransductionEnsemble, 5)
     assert together.model == one.model
+    # The n-grams, too, know a K from an S.
+    source, target = (
+        [v.encode(x)] * 2 for v, x in ((LETTERS, "cat"), (PHONEMES, ["K", "AE", "T"]))
+    )
+    target[1] = PHONEMES.encode(["S", "AE", "T"])
+    length = jnp.array([3, 3])
+    right, wrong = together.joint.log_prob(
+        Pairs(jnp.array(source), length, jnp.array(target), length)
+    )
+    assert right > wrong + 3
 
 
 def test_the_pronouncer_learns_every_pronunciation_and_is_asked_for_one():

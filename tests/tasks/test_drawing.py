@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jdl.tasks.drawing import image_grid
+from jdl.tasks.drawing import alignment_figure, image_grid
 
 
 def drawn(figure):
@@ -45,3 +45,9 @@ def test_signed_images_are_red_above_zero_and_blue_below():
     left, right = middle[len(middle) // 4], middle[3 * len(middle) // 4]
     assert left[2] > left[0] + 50
     assert right[0] > right[2] + 50
+
+
+def test_pictures_of_alignments_are_cut_to_what_is_there():
+    figure = alignment_figure([("abc", ["A", "B"], np.eye(6)[:5])])
+    (image,) = figure.axes[0].get_images()
+    assert image.get_array().shape == (3, 3)

@@ -7,11 +7,13 @@ import numpy as np
 import optax
 import pytest
 
-from jdl.data.sequences import BucketLoader
+from jdl.data.sequences import BucketLoader, pad_sequences
 from jdl.data.vocabulary import Vocabulary
 from jdl.errors import UserError
 from jdl.models.sequence.seq2seq import seq2seq
-from jdl.tasks.transduction import Transduction, _errors, _shifted, alignment_figure
+from jdl.ops.alignment import Pairs
+from jdl.ops.joint_ngram import fit_joint_ngram
+from jdl.tasks.transduction import Transduction, _errors, _shifted
 
 LETTERS = Vocabulary("abcd")
 CAPITALS = Vocabulary("ABCD")
@@ -128,6 +130,35 @@ def test_the_second_decoder_may_overrule_the_first(trained_both):
     after, _ = task._candidates({"params": params}, source, length)
     assert CAPITALS.decode(before[0, 0]) == list("DCBA") != CAPITALS.decode(after[0, 0])
     assert sorted(before[0].tolist()) == sorted(after[0].tolist())
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 30.0])
+def test_a_joint_model_adds_its_opinion(weight, trained):
+    """By hand, with a model that has seen but one answer, the last of the beam."""
+    task, state = trained
+    task = dataclasses.replace(task, separator="", width=3, length_penalty=0.7)
+    (before,) = task.transduce(state, ["abcd"])
+
+    def pairs(answers):
+        sides = []
+        for symbols, texts in ((LETTERS, ["abcd"] * len(answers)), (CAPITALS, answers)):
+            ids = [symbols.encode(text) for text in texts]
+            sides += [pad_sequences(ids), np.array([len(each) for each in ids])]
+        return Pairs(*sides)
+
+    last = before[-1][0]
+    joint = fit_joint_ngram(pairs([last] * 2), LETTERS.size, CAPITALS.size, order=2)
+    opinions = joint.log_prob(jax.tree.map(jnp.asarray, pairs([text for text, _ in before])))
+    scores = {
+        text: (np.log(p) + weight * float(opinion)) / ((5 + len(text) + 1) / 6) ** 0.7
+        for (text, p), opinion in zip(before, opinions)
+    }
+    (after,) = dataclasses.replace(task, joint=joint, joint_weight=weight).transduce(
+        state, ["abcd"]
+    )
+    assert [text for text, _ in after] == sorted(scores, key=scores.get, reverse=True)
+    assert dict(after) == pytest.approx(dict(before))
+    assert (after[0][0] == last) == (weight == 30.0)
 
 
 def test_two_decoders_do_not_draw_their_own_inputs():
@@ -267,9 +298,3 @@ def test_the_smoothed_loss_is_that_of_smoothed_targets(words):
     expected = -(q * jax.nn.log_softmax(logits)).sum(-1)
     np.testing.assert_allclose(found.total, (expected * mask).sum(), rtol=1e-5)
     assert found.count == mask.sum()
-
-
-def test_pictures_of_alignments_are_cut_to_what_is_there():
-    figure = alignment_figure([("abc", ["A", "B"], np.eye(6)[:5])])
-    (image,) = figure.axes[0].get_images()
-    assert image.get_array().shape == (3, 3)
