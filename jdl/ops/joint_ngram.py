@@ -102,5 +102,5 @@ def _pieces(log_q: Weights, pairs: Pairs) -> tuple[Int[Array, "batch time"], Boo
 
 
 def _longest(lengths: Int[np.ndarray, " batch"]) -> int:
-    """Returns the longest, rounded up to an even number, so that few programs are compiled."""
-    return -2 * (-int(lengths.max()) // 2)
+    """Returns the longest, rounded up to eights, so that few programs are compiled."""
+    return -8 * (-int(lengths.max()) // 8)
