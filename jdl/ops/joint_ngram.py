@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from jdl.ops.alignment import Pairs, Weights, align, fit_alignment
@@ -101,6 +102,6 @@ def _pieces(log_q: Weights, pairs: Pairs) -> tuple[Int[Array, "batch time"], Boo
     return jnp.where(aligned[:, None], number, 0), aligned
 
 
-def _longest(lengths: Int[np.ndarray, " batch"]) -> int:
+def _longest(lengths: ArrayLike) -> int:
     """Returns the longest, rounded up to eights, so that few programs are compiled."""
-    return -8 * (-int(lengths.max()) // 8)
+    return -8 * (-int(np.max(lengths)) // 8)

@@ -301,16 +301,17 @@ class Transduction:
         # What has not ended in time is not rated by an end.
         shifted = jax.tree.map(lambda leaf: leaf[:, : tokens.shape[1]], self._shifted(batch))
         inputs, targets, mask = shifted
-        sources = repeat_rows((source, source_length), self.width)
-        logits = self._logits(self.writer, variables, *sources, *inputs)
+        source, source_length = repeat_rows((source, source_length), self.width)
+        logits = self._logits(self.writer, variables, source, source_length, *inputs)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         log_p = -(losses * mask).sum(-1).reshape(-1, *found.shape[:2]).mean(0)
         if self.backward or self.joint is not None:
             steps = batch["target_length"].reshape(log_p.shape) + 1
             scores = log_p
             if self.joint is not None:
-                joint = self.joint.log_prob(Pairs(*sources, tokens, batch["target_length"]))
-                scores = scores + self.joint_weight * joint.reshape(log_p.shape)
+                pairs = Pairs(source, source_length, tokens, batch["target_length"])
+                joint = self.joint.log_prob(pairs).reshape(log_p.shape)
+                scores = scores + self.joint_weight * joint
             scores = scores / length_normalizer(steps, self.length_penalty)  # (5)
             order = jnp.argsort(scores, axis=1, descending=True)
             found = jnp.take_along_axis(found, order[..., None], axis=1)
