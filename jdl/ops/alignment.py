@@ -120,11 +120,10 @@ def _edges(log_q: Weights, pairs: Pairs) -> Float[Array, "3 batch time places"]:
     """Weighs each symbol of x with what ends at each place of y: nothing, one symbol, or two."""
     source = pairs.source[:, :, None]
     before, last = (each[:, None] for each in _two_before(pairs.target))
-    place = jnp.arange(last.shape[-1])[None, None]
-    none = jnp.broadcast_to(log_q[source, 0, 0], (*source.shape[:2], place.size))
-    one = jnp.where(place >= 1, log_q[source, last, 0], NEVER)
-    two = jnp.where(place >= 2, log_q[source, before, last], NEVER)
-    return jnp.stack([none, one, two])
+    none = jnp.zeros_like(last)
+    return jnp.stack(
+        [log_q[source, none, none], log_q[source, last, none], log_q[source, before, last]]
+    )
 
 
 def _two_before(target: Int[Array, "batch steps"]) -> tuple[Array, Array]:

@@ -57,7 +57,8 @@ def test_new_words_are_likeliest_as_the_known_ones_are_spoken(model, spelt, righ
 
 def test_what_is_too_long_is_unlikely_but_not_impossible(model):
     """Five sounds for two letters cannot be aligned."""
-    known, impossible = log_prob(model, "ca", "KA", "KAKAK")
+    known, impossible, likewise = log_prob(model, "ca", "KA", "KAKAK", "SESES")
+    assert impossible == likewise
     assert np.isfinite(impossible)
     assert impossible < known - 3
 
