@@ -201,7 +201,7 @@ def test_the_docstring_is_a_label(name):
         assert part in label, f"{name}'s docstring does not say {part!r}"
 
 
-def test_the_recipe_for_a_gpu_is_the_command_in_its_docstring():
+def test_the_recipe_of_the_large_gpt_is_the_command_in_its_docstring():
     module = load_experiment("gpt_char")
     command = next(line for line in module.__doc__.splitlines() if "--num-layers" in line)
     assert parse_flags(module, command.split()[3:])[0] == module.LARGE
