@@ -98,7 +98,7 @@ def fit_alignment(
         >>> bool(log_q[1, 1, 0] > log_q[2, 1, 0])  # of the second pair, 1 stands for 1
         True
 
-    Source: Bisani and Ney, 2008, https://doi.org/10.1016/j.specom.2008.01.002, Section 2.3.
+    Source: Bisani and Ney, 2008, https://doi.org/10.1016/j.specom.2008.01.002.
     """
     batches = list(batches)
     log_q = jnp.full((sources, targets, targets), -np.log(sources * targets**2), jnp.float32)

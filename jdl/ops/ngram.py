@@ -30,7 +30,7 @@ class NGram(NamedTuple):
         log_rest: of each order but the highest, log γ; 0 for what is never a history.
 
     Source: Kneser and Ney, 1995, https://doi.org/10.1109/ICASSP.1995.479394; Chen and Goodman,
-    1998, Section 4.1.6.
+    1998, Harvard TR-10-98.
     """
 
     keys: tuple[Int[Array, " ngrams"], ...]
