@@ -26,10 +26,11 @@ that nanoGPT's recipe reads, in batches of an eighth:
     jdl train gpt_char --num-layers 6 --num-heads 6 --width 384 --window 256 --dropout 0.2 \
         --steps 10000 --batch-size 8 --learning-rate 1.5e-3
 
-Seed 0, two cores of an AMD EPYC (Zen 5, AVX-512), 128 min 30 s, of which other programs took up to
-half in the first 75; undisturbed a step takes 0.55 s. Result on tiny_shakespeare: 1.415 nats per
-character on the validation split (2.042 bits), 1.584 on the test split, and 1.498 on both together,
-on which nanoGPT reports 1.470. It was falling still.
+Seed 0, two cores of an AMD EPYC (Zen 5, AVX-512), 128 min 30 s, in the first 75 of which other
+programs took up to half and stopped it for four; undisturbed a step takes 0.55 s. Result on
+tiny_shakespeare: 1.415 nats per character on the validation split (2.042 bits), 1.584 on the test
+split; the best checkpoint, read on both as one text, 1.498, where nanoGPT reports 1.470. It was
+falling still.
 """
 
 import dataclasses

@@ -40,11 +40,12 @@ def test_the_headline_of_the_pronouncer_is_five_of_its_networks():
     command = next(line for line in G2P.__doc__.splitlines() if "--members" in line)
     several, _ = parse_flags(G2P, command.split()[3:])
     assert several == G2P.Config(members=5, ngram=8)
+    several = dataclasses.replace(several, ngram_weight=0.5)
     one, together = (G2P.build(config).task for config in (G2P.Config(), several))
     assert one.joint is None
     assert type(one) is Transduction
     assert (type(together), together.members) == (TransductionEnsemble, 5)
-    assert together.model == one.model
+    assert (together.model, together.joint_weight) == (one.model, 0.5)
     # The n-grams, too, know a K from an S.
     source, target = (
         [v.encode(x)] * 2 for v, x in ((LETTERS, "cat"), (PHONEMES, ["K", "AE", "T"]))
