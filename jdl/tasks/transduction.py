@@ -78,7 +78,8 @@ class Transduction:
         ema: the share of the average that an update keeps.
         width: of the beam.
         length_penalty: of the beam, as in `jdl.ops.search.beam_search`.
-        coverage_penalty: of the beam; it needs a model that gives its attention.
+        coverage_penalty: of the beam; it needs a model that gives its attention, one decoder,
+            and no joint model.
         joint: q.
         joint_weight: λ.
         shown: sources whose alignments are drawn; some of the test's when there are none.
@@ -110,6 +111,8 @@ class Transduction:
         """Refuses what does not go together."""
         if self.backward and self.scheduled_sampling is not None:
             raise UserError("scheduled sampling feeds one decoder, and this model has two")
+        if self.coverage_penalty and (self.backward or self.joint is not None):
+            raise UserError("a coverage penalty is of one decoder, but others rank this beam too")
 
     @property
     def backward(self) -> bool:

@@ -132,23 +132,28 @@ def test_the_second_decoder_may_overrule_the_first(trained_both):
     assert sorted(before[0].tolist()) == sorted(after[0].tolist())
 
 
+def answered(answers):
+    """Answers to "abcd"."""
+    sides = []
+    for symbols, texts in ((LETTERS, ["abcd"] * len(answers)), (CAPITALS, answers)):
+        ids = [symbols.encode(text) for text in texts]
+        sides += [pad_sequences(ids), np.array([len(each) for each in ids])]
+    return Pairs(*sides)
+
+
+def joint_model(answers):
+    return fit_joint_ngram(answered(answers), LETTERS.size, CAPITALS.size, order=2)
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.5, 30.0])
 def test_a_joint_model_adds_its_opinion(weight, trained):
     """By hand, with a model that has seen but one answer, the last of the beam."""
     task, state = trained
     task = dataclasses.replace(task, separator="", width=3, length_penalty=0.7)
     (before,) = task.transduce(state, ["abcd"])
-
-    def pairs(answers):
-        sides = []
-        for symbols, texts in ((LETTERS, ["abcd"] * len(answers)), (CAPITALS, answers)):
-            ids = [symbols.encode(text) for text in texts]
-            sides += [pad_sequences(ids), np.array([len(each) for each in ids])]
-        return Pairs(*sides)
-
     last = before[-1][0]
-    joint = fit_joint_ngram(pairs([last] * 2), LETTERS.size, CAPITALS.size, order=2)
-    opinions = joint.log_prob(jax.tree.map(jnp.asarray, pairs([text for text, _ in before])))
+    joint = joint_model([last] * 2)
+    opinions = joint.log_prob(jax.tree.map(jnp.asarray, answered([text for text, _ in before])))
     scores = {
         text: (np.log(p) + weight * float(opinion)) / ((5 + len(text) + 1) / 6) ** 0.7
         for (text, p), opinion in zip(before, opinions)
@@ -164,6 +169,16 @@ def test_a_joint_model_adds_its_opinion(weight, trained):
 def test_two_decoders_do_not_draw_their_own_inputs():
     with pytest.raises(UserError, match="scheduled sampling feeds one decoder"):
         make_task(backward=True, scheduled_sampling=optax.constant_schedule(0.1))
+
+
+@pytest.mark.parametrize("other", ["a second decoder", "a joint model"])
+def test_coverage_is_not_forgotten_where_others_rank(other):
+    others = {
+        "a second decoder": {"backward": True},
+        "a joint model": {"joint": joint_model(["DC"])},
+    }
+    with pytest.raises(UserError, match="coverage penalty is of one decoder"):
+        make_task(coverage_penalty=0.5, **others[other])
 
 
 def test_coverage_asks_for_what_was_not_looked_at(trained):
