@@ -10,6 +10,10 @@ three runs 54 to 55 ms, and with a step's gates cut from one array besides (03ba
 products in the two scans, timed alone, take 12 ms while both threads are awake, and the four large
 ones of as many multiplications 20; but XLA's second thread falls asleep between two small
 products, and is late for the next.
+
+On two cores of an AMD EPYC (AVX2), in four runs: 165 to 194 ms, torch 134 to 154, ratios of 1.21 to
+1.32. There a trace shows 148 ms in products alone, 60 of them in the scans, so that nothing that is
+left to change around them would reach torch, where all of the steps are one kernel of oneDNN's.
 """
 
 import statistics
