@@ -1,5 +1,7 @@
 """Muon for networks whose weights are convolution kernels as well as matrices."""
 
+from functools import partial
+
 import jax
 import optax
 from jaxtyping import PyTree
@@ -12,11 +14,13 @@ def muon(
     adam_learning_rate: optax.ScalarOrSchedule,
     momentum: float = 0.95,
     adam_b2: float = 0.99,
+    weight_decay: float = 0.0,
+    embeddings: bool = True,
 ) -> optax.GradientTransformation:
     """Steps along orthogonalised momentum; vectors, such as biases and scales, go by Adam.
 
         M ← β M + (1 − β) ∇L,  M = U Σ Vᵀ                                           (1)
-        W ← W − η √max(1, columns / rows) · U Vᵀ                                    (2)
+        W ← W − η (√max(1, columns / rows) · U Vᵀ + λ W)                            (2)
 
     with U Vᵀ by five Newton–Schulz iterations and Nesterov's momentum. `optax.contrib.muon` does
     this for matrices; here a kernel [height, width, in, out] is the matrix [height·width·in, out]
@@ -27,6 +31,8 @@ def muon(
         adam_learning_rate: for the vectors.
         momentum: β.
         adam_b2: Adam's second moment's share that is kept.
+        weight_decay: λ; vectors do not decay.
+        embeddings: step as matrices, by Muon; otherwise as the vectors that they are rows of.
 
     Returns:
         The transformation.
@@ -48,18 +54,20 @@ def muon(
     return optax_muon(
         learning_rate,
         beta=momentum,
+        weight_decay=weight_decay,
         adam_b2=adam_b2,
         adam_learning_rate=adam_learning_rate,
-        muon_weight_dimension_numbers=_matrices,
+        muon_weight_dimension_numbers=partial(_matrices, embeddings),
     )
 
 
-def _matrices(params: PyTree) -> PyTree:
+def _matrices(embeddings: bool, params: PyTree) -> PyTree:
     """Says of each parameter which axes are a matrix's rows and columns; None of a vector."""
 
-    def axes(leaf: jax.Array) -> MuonDimensionNumbers | None:
-        if leaf.ndim < 2:
+    def axes(path: tuple, leaf: jax.Array) -> MuonDimensionNumbers | None:
+        embedding = jax.tree_util.keystr(path[-1:], simple=True) == "embedding"
+        if leaf.ndim < 2 or (embedding and not embeddings):
             return None
         return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
-    return jax.tree.map(axes, params)
+    return jax.tree_util.tree_map_with_path(axes, params)

@@ -207,9 +207,28 @@ def test_the_recipe_of_the_large_gpt_is_the_command_in_its_docstring():
     assert parse_flags(module, command.split()[3:])[0] == module.LARGE
 
 
-def test_the_small_gpts_optimizer_is_adamw():
+def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam():
     gpt = load_experiment("gpt_char")
-    config = gpt.Config(dataset="bible_en", byte_pairs=260, steps=20, width=8, window=8)
+    optimizer = gpt.make_optimizer(gpt.Config(steps=20))
+    gradient = jax.random.normal(jax.random.key(0), (6, 6))
+    params = {"kernel": jnp.zeros((6, 6)), "embedding": jnp.zeros((6, 6))}
+    gradients = jax.tree.map(lambda _: gradient, params)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    # After one of three steps in which the rates rise.
+    singular = jnp.linalg.svd(updates["kernel"], compute_uv=False) / (0.02 / 3)
+    assert ((singular > 0.6) & (singular < 1.3)).all()
+    steps = updates["embedding"] / -jnp.sign(gradient) / (4e-3 / 3)
+    np.testing.assert_allclose(steps, 1 + 0.9 / 1.9, rtol=1e-3)  # with Nesterov's momentum
+    decayed, _ = optimizer.update(
+        gradients, optimizer.init(params), jax.tree.map(jnp.ones_like, params)
+    )
+    np.testing.assert_allclose(updates["kernel"] - decayed["kernel"], 0.02 * 0.02 / 3, rtol=1e-2)
+    np.testing.assert_array_equal(updates["embedding"], decayed["embedding"])
+
+
+def test_the_small_gpt_may_step_by_adamw():
+    gpt = load_experiment("gpt_char")
+    config = gpt.Config(optimizer="adamw", learning_rate=4e-3, steps=20)
     schedule = optax.warmup_cosine_decay_schedule(4e-3 / 3, 4e-3, 2, 20, 4e-4)
     mask = {"dense": {"kernel": True, "bias": False}}
     adamw = optax.chain(
@@ -218,7 +237,7 @@ def test_the_small_gpts_optimizer_is_adamw():
     )
     start = {"dense": {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "bias": jnp.ones(3)}}
     ends = []
-    for optimizer in (adamw, gpt.build(config).task.optimizer):
+    for optimizer in (adamw, gpt.make_optimizer(config)):
         params, state = start, optimizer.init(start)
         for size in (9.0, 0.1, 5.0):  # The second is not clipped.
             gradients = jax.tree.map(lambda x, size=size: size * jnp.cos(size * x), params)

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jdl.optim.muon import muon
 
@@ -33,6 +34,29 @@ def test_vectors_step_by_adam():
     expected, _ = adam.update(gradient, adam.init(jnp.zeros(3)))
     np.testing.assert_allclose(jnp.sign(updates), jnp.sign(expected))
     np.testing.assert_allclose(abs(updates), abs(updates[0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("embeddings", [True, False])
+def test_embeddings_step_as_matrices_or_as_vectors(embeddings):
+    gradient = jax.random.normal(jax.random.key(0), (5, 3))
+    params = {"kernel": jnp.zeros((5, 3)), "embedding": jnp.zeros((5, 3)), "bias": jnp.zeros(3)}
+    optimizer = muon(0.1, 0.01, embeddings=embeddings)
+    gradients = {"kernel": gradient, "embedding": gradient, "bias": gradient[0]}
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    if embeddings:
+        np.testing.assert_array_equal(updates["embedding"], updates["kernel"])
+    else:
+        np.testing.assert_allclose(updates["embedding"][0], updates["bias"], rtol=1e-6)
+        np.testing.assert_allclose(abs(updates["embedding"]), abs(updates["bias"][0]), rtol=1e-5)
+
+
+def test_matrices_decay_and_vectors_do_not():
+    params = {"kernel": jnp.full((2, 3), 5.0), "bias": jnp.full(3, 5.0)}
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    optimizer = muon(0.1, 0.01, weight_decay=0.2)
+    updates, _ = optimizer.update(nothing, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], -0.1 * 0.2 * 5, rtol=1e-6)
+    np.testing.assert_array_equal(updates["bias"], 0)
 
 
 def test_it_finds_a_minimum():
