@@ -22,9 +22,9 @@ matrices. By AdamW, as nanoGPT has it:
 1.711 and 1.786 in 2 min 15 s on two cores of an Intel Xeon (Ice Lake, 2.8 GHz), 1.713 and 1.795 in
 56 s on two of an AMD EPYC (Zen 5, AVX-512). nanoGPT's own rate (`--learning-rate 1e-3`) gives 1.876
 on the validation split, 2e-3 1.751. On bible_en: 1.661 bits per character on the validation split,
-1.664 on the test split (perplexities 30.0 and 30.8).
-`benchmarks/gpt_char.py` trains the same network in torch: Muon gets below its last loss in half of
-the steps and three quarters of the time.
+1.664 on the test split (perplexities 30.0 and 30.8). `benchmarks/gpt_char.py` trains the same
+network in torch, by AdamW: Muon gets below its last loss in half of the steps and three quarters of
+the time.
 
 nanoGPT's model for a GPU, of 10.7 million parameters (`LARGE`), for a quarter of the characters
 that nanoGPT's recipe reads, in batches of an eighth; not yet by Muon:

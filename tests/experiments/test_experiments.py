@@ -209,7 +209,8 @@ def test_the_recipe_of_the_large_gpt_is_the_command_in_its_docstring():
 
 def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam():
     gpt = load_experiment("gpt_char")
-    optimizer = gpt.make_optimizer(gpt.Config(steps=20))
+    config = gpt.Config(dataset="bible_en", byte_pairs=260, steps=20, width=8, window=8)
+    optimizer = gpt.build(config).task.optimizer
     gradient = jax.random.normal(jax.random.key(0), (6, 6))
     params = {"kernel": jnp.zeros((6, 6)), "embedding": jnp.zeros((6, 6))}
     gradients = jax.tree.map(lambda _: gradient, params)
@@ -228,7 +229,9 @@ def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam():
 
 def test_the_small_gpt_may_step_by_adamw():
     gpt = load_experiment("gpt_char")
-    config = gpt.Config(optimizer="adamw", learning_rate=4e-3, steps=20)
+    config = gpt.Config(
+        dataset="bible_en", byte_pairs=260, steps=20, optimizer="adamw", learning_rate=4e-3
+    )
     schedule = optax.warmup_cosine_decay_schedule(4e-3 / 3, 4e-3, 2, 20, 4e-4)
     mask = {"dense": {"kernel": True, "bias": False}}
     adamw = optax.chain(
@@ -237,7 +240,7 @@ def test_the_small_gpt_may_step_by_adamw():
     )
     start = {"dense": {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "bias": jnp.ones(3)}}
     ends = []
-    for optimizer in (adamw, gpt.make_optimizer(config)):
+    for optimizer in (adamw, gpt.build(config).task.optimizer):
         params, state = start, optimizer.init(start)
         for size in (9.0, 0.1, 5.0):  # The second is not clipped.
             gradients = jax.tree.map(lambda x, size=size: size * jnp.cos(size * x), params)
