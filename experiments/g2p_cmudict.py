@@ -119,6 +119,8 @@ class Config:
     ngram: int = 0
     """Order of a joint n-gram model that helps to rank what the beam finds; 0 for none."""
     ngram_weight: float = 0.35
+    refit: bool = False
+    """Learn the validation words too, when all else has been chosen by them."""
     seed: int = 0
 
 
@@ -188,8 +190,11 @@ def make_model(config: Config) -> nn.Module:
 def build(config: Config) -> Experiment:
     """Wires words, a network, and AdamW whose rate falls in the last part of the run."""
     loaders = {}
-    for name in ("train", "validation", "test"):
-        words = load("cmudict", name).arrays()
+    splits = {"train": "train", "validation": "validation", "test": "test"}
+    if config.refit:
+        splits = {"train": "train+validation", "test": "test"}
+    for name, split in splits.items():
+        words = load("cmudict", split).arrays()
         loaders[name] = pronunciation_loader(
             words["word"],
             words["pronunciations"],
@@ -232,12 +237,12 @@ def build(config: Config) -> Experiment:
             shown=SHOWN,
         ),
         train=train,
-        validation=loaders["validation"],
+        validation=loaders.get("validation"),
         test=loaders["test"],
         num_steps=num_steps,
         evaluate_every=2 * train.steps_per_epoch,
         seed=config.seed,
-        monitor="sequence_error",
+        monitor=None if config.refit else "sequence_error",
     )
 
 

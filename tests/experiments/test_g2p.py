@@ -25,7 +25,8 @@ def test_every_network_takes_words(config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", G2P.sweep[-3:])  # those not of `Seq2Seq`, which is tested
-def test_networks_of_every_kind_can_write_together(config):
+def test_networks_of_every_kind_can_write_together(config, a_fifth):
+    a_fifth(G2P)
     small = {"hidden_size": 8, "embedding_size": 8, "filters": 8 * bool(config.filters)}
     experiment = G2P.build(dataclasses.replace(config, members=2, **small))
     task, batch = experiment.task, experiment.train.batch(0)
@@ -36,7 +37,8 @@ def test_networks_of_every_kind_can_write_together(config):
 
 
 @pytest.mark.slow
-def test_the_headline_of_the_pronouncer_is_five_of_its_networks():
+def test_the_headline_of_the_pronouncer_is_five_of_its_networks(a_fifth):
+    a_fifth(G2P)
     command = next(line for line in G2P.__doc__.splitlines() if "--members" in line)
     several, _ = parse_flags(G2P, command.split()[3:])
     assert several == G2P.Config(members=5, ngram=8)
@@ -62,6 +64,22 @@ def test_the_pronouncer_learns_every_pronunciation_and_is_asked_for_one():
     experiment = G2P.build(G2P.Config())
     assert experiment.train.num_examples == 120_292  # of 112,434 spellings
     assert experiment.test.num_examples == 6_246
+
+
+def test_the_pronouncer_may_learn_the_words_it_was_chosen_by(a_fifth):
+    a_fifth(G2P)
+
+    def spellings(loader):
+        rows = zip(loader.padded["source"], loader.lengths["source"], strict=True)
+        return {tuple(row[:length].tolist()) for row, length in rows}
+
+    chosen, refit = (G2P.build(G2P.Config(refit=refit)) for refit in (False, True))
+    both = spellings(chosen.train) | spellings(chosen.validation)
+    assert spellings(refit.train) == both > spellings(chosen.train)
+    assert not both & spellings(refit.test)
+    assert refit.test.num_examples == chosen.test.num_examples
+    assert (chosen.monitor, refit.monitor) == ("sequence_error", None)
+    assert refit.validation is None
 
 
 def test_the_second_decoder_of_the_pronouncer_is_one_like_the_first():
