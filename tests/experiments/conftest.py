@@ -6,13 +6,13 @@ from jdl.data import load
 
 
 @pytest.fixture
-def shortened(monkeypatch):
+def fewer_texts(monkeypatch):
     """Lets a module see a part of its data: all texts take seconds to be cut into tokens."""
 
-    def shorten(module, percent=20):
+    def see_less(module, percent=20):
         def load_less(name, split):
             return load(name, "+".join(f"{part}[:{percent}%]" for part in split.split("+")))
 
         monkeypatch.setattr(module, "load", load_less)
 
-    return shorten
+    return see_less

@@ -150,22 +150,22 @@ DRAWING = [
 WORDY = ("gpt_char", "g2p_cmudict", "translation_bible_en_ja")
 
 
-def train_two_steps(name, monkeypatch, shortened):
+def train_two_steps(name, monkeypatch, fewer_texts):
     """Runs an experiment where others look for it; returns the run's folder."""
     module = load_experiment(name)
     if name in WORDY:
-        shortened(module)
+        fewer_texts(module)
     monkeypatch.setattr(module, "build", lambda config, build=module.build: shorten(build(config)))
     return train(module, module.Config(**SHRUNK[name]), Options(devices=1)).resolve()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHRUNK)
-def test_two_steps(name, folder, monkeypatch, shortened):
+def test_two_steps(name, folder, monkeypatch, fewer_texts):
     monkeypatch.chdir(folder)
     if name in NEEDED and not Path("runs", NEEDED[name]).exists():
-        train_two_steps(NEEDED[name], monkeypatch, shortened)
-    run = train_two_steps(name, monkeypatch, shortened)
+        train_two_steps(NEEDED[name], monkeypatch, fewer_texts)
+    run = train_two_steps(name, monkeypatch, fewer_texts)
     (test,) = (line for line in read_metrics(run) if line.pop("split") == "test")
     assert all(np.isfinite(np.nanmean(np.array(value, float))) for value in test.values())
     assert len(list((run / "figures").glob("*.png"))) >= 2

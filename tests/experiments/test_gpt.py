@@ -18,8 +18,8 @@ def test_the_recipe_of_the_large_gpt_is_the_command_in_its_docstring():
     assert parse_flags(GPT, command.split()[3:])[0] == GPT.LARGE
 
 
-def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam(shortened):
-    shortened(GPT)
+def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam(fewer_texts):
+    fewer_texts(GPT)
     config = GPT.Config(dataset="bible_en", byte_pairs=260, steps=20, width=8, window=8)
     optimizer = GPT.build(config).task.optimizer
     gradient = jax.random.normal(jax.random.key(0), (6, 6))
@@ -38,8 +38,8 @@ def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam(shortened):
     np.testing.assert_array_equal(updates["embedding"], decayed["embedding"])
 
 
-def test_the_small_gpt_may_step_by_adamw(shortened):
-    shortened(GPT)
+def test_the_small_gpt_may_step_by_adamw(fewer_texts):
+    fewer_texts(GPT)
     config = GPT.Config(
         dataset="bible_en", byte_pairs=260, steps=20, optimizer="adamw", learning_rate=4e-3
     )
@@ -61,8 +61,8 @@ def test_the_small_gpt_may_step_by_adamw(shortened):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), *ends)
 
 
-def test_the_large_gpt_is_nanogpts(shortened):
-    shortened(GPT)
+def test_the_large_gpt_is_nanogpts(fewer_texts):
+    fewer_texts(GPT)
     config = dataclasses.replace(GPT.LARGE, dataset="bible_en", steps=1)
     model = GPT.build(config).task.model
     model = model.clone(vocabulary_size=65)
