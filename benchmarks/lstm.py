@@ -2,19 +2,22 @@
 
     python benchmarks/lstm.py
 
-Both in one process, in turn, in blocks of steps whose first ones are not counted: for some
-milliseconds after a step torch's threads go on asking for work, and would take a core from jdl's.
-Seen on two cores of an AMD EPYC (Zen 5, AVX-512), in six runs: 46.3 to 50.0 ms, torch 34.9 to 41.3,
-ratios of 1.17 to 1.35; in two more, while that machine was busier, 63 ms and 44. With `jnp.tanh` in
-three runs 54 to 55 ms, and with a step's gates cut from one array besides (03ba3e9) 56.5. The 256
-products in the two scans, timed alone, take 12 ms while both threads are awake, and the four large
-ones of as many multiplications 20; but XLA's second thread falls asleep between two small
-products, and is late for the next. On two cores of an AMD EPYC (Zen 4, AVX-512), in two runs: 95.9
-and 99.6 ms, torch 78.3 and 79.3.
+In one process, in turn, in blocks of steps whose first ones are not counted: for some milliseconds
+after a step torch's threads go on asking for work, and would take a core from jdl's. The third
+line is what XLA takes for the step's products alone, four large ones and 256 small.
 
-On two cores of an AMD EPYC (AVX2), in four runs: 165 to 194 ms, torch 134 to 154, ratios of 1.21 to
-1.32. Of the 175 ms that a step took under a trace there, 148 were products: 60 in the scans and 88
-in the four large ones, which alone take torch as long.
+Seen on two cores of an AMD EPYC (Zen 4, AVX-512), in three runs: 92.5 to 109.0 ms, torch 75.8 to
+79.6, the products alone 73.4 to 77.4; on one of these cores 159.9, torch 134.0, the products 136.9.
+So torch's time, all of a step, is that of XLA's products, and no arrangement of what lies between
+them can make a step of jdl's as short as one of torch's: its 1.2 to 1.4 times could become 1.0 if
+gates, cells and their gradients cost nothing.
+
+On two of Zen 5, in six runs: 46.3 to 50.0 ms, torch 34.9 to 41.3, ratios of 1.17 to 1.35; in two
+more, while that machine was busier, 63 ms and 44. With `jnp.tanh` in three runs 54 to 55 ms, and
+with a step's gates cut from one array besides (03ba3e9) 56.5. There the 256 small products take 12
+ms while both threads are awake, and the four large ones of as many multiplications 20; but XLA's
+second thread falls asleep between two small products, and is late for the next. On two cores with
+AVX2, in four runs: 165 to 194 ms, torch 134 to 154, ratios of 1.21 to 1.32.
 """
 
 import statistics
@@ -25,9 +28,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from jax import lax
 
 from jdl.launch import keep_freed_memory
 from jdl.layers.recurrent import LSTM
+from jdl.ops.dense import transposed_product
 
 BATCH, TIME, FEATURES, HIDDEN = 32, 128, 256, 256
 BLOCKS, STEPS, WARMUP = 8, 15, 3
@@ -59,11 +64,37 @@ def theirs(inputs: np.ndarray) -> Callable[[], None]:
     return step
 
 
+def products(inputs: np.ndarray) -> Callable[[], None]:
+    """Returns the step's products and nothing else: what no arrangement of the rest can save."""
+    random = np.random.default_rng(1)
+    x = jnp.asarray(inputs.reshape(-1, FEATURES))
+    # Small enough for neither scan to overflow.
+    weight, hiddens, gates = (
+        jnp.asarray(1e-2 * random.standard_normal((rows, columns), dtype=np.float32))
+        for rows, columns in ((4 * HIDDEN, HIDDEN), (len(x), HIDDEN), (len(x), 4 * HIDDEN))
+    )
+
+    @jax.jit
+    def step(weight, x, hiddens, gates):
+        def forward(hidden, _):
+            return (hidden @ weight.T)[:, :HIDDEN], None
+
+        def backward(by_gates, _):
+            return jnp.tile(by_gates @ weight, 4), None
+
+        large = x @ weight.T, gates @ weight
+        large += transposed_product(x, gates), transposed_product(hiddens, gates)
+        scans = (forward, hiddens[:BATCH]), (backward, gates[:BATCH])
+        return large, [lax.scan(body, start, length=TIME)[0] for body, start in scans]
+
+    return lambda: jax.block_until_ready(step(weight, x, hiddens, gates))
+
+
 def main() -> None:
     """Prints the medians, and the median ratio of two blocks."""
     keep_freed_memory()
     inputs = np.random.default_rng(0).standard_normal((BATCH, TIME, FEATURES), dtype=np.float32)
-    steps = {"jdl": ours(inputs), "torch": theirs(inputs)}
+    steps = {"jdl": ours(inputs), "torch": theirs(inputs), "products": products(inputs)}
     blocks: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(BLOCKS):
         for name, step in steps.items():
@@ -74,9 +105,9 @@ def main() -> None:
                 seconds.append(time.perf_counter() - start)
             blocks[name].append(statistics.median(seconds[WARMUP:]))
     for name, found in blocks.items():
-        print(f"{name:>6}: {1e3 * statistics.median(found):.1f} ms")
+        print(f"{name:>8}: {1e3 * statistics.median(found):.1f} ms")
     ratios = [a / b for a, b in zip(blocks["jdl"], blocks["torch"])]
-    print(f" ratio: {statistics.median(ratios):.2f}  ({min(ratios):.2f}-{max(ratios):.2f})")
+    print(f"   ratio: {statistics.median(ratios):.2f}  ({min(ratios):.2f}-{max(ratios):.2f})")
 
 
 if __name__ == "__main__":
