@@ -6,11 +6,10 @@ In one process, in turn, in blocks of steps whose first ones are not counted: fo
 after a step torch's threads go on asking for work, and would take a core from jdl's. The third
 line is what XLA takes for the step's products alone, four large ones and 256 small.
 
-Seen on two cores of an AMD EPYC (Zen 4, AVX-512), in three runs: 92.5 to 109.0 ms, torch 75.8 to
-79.6, the products alone 73.4 to 77.4; on one of these cores 159.9, torch 134.0, the products 136.9.
-So torch's time, all of a step, is that of XLA's products, and no arrangement of what lies between
-them can make a step of jdl's as short as one of torch's: its 1.2 to 1.4 times could become 1.0 if
-gates, cells and their gradients cost nothing.
+Seen on two cores of an AMD EPYC (Zen 4, AVX-512), in three runs: 90.4 to 114.1 ms, torch 75.3 to
+80.5, the products alone 72.6 to 85.9, ratios of 1.19 to 1.43; on one of these cores 152.1, torch
+131.4, the products 134.1. So torch's time there, all of a step, is that of XLA's products: the
+ratio could become 1.0 only if gates, cells and their gradients cost nothing.
 
 On two of Zen 5, in six runs: 46.3 to 50.0 ms, torch 34.9 to 41.3, ratios of 1.17 to 1.35; in two
 more, while that machine was busier, 63 ms and 44. With `jnp.tanh` in three runs 54 to 55 ms, and
@@ -68,9 +67,8 @@ def products(inputs: np.ndarray) -> Callable[[], None]:
     """Returns the step's products and nothing else: what no arrangement of the rest can save."""
     random = np.random.default_rng(1)
     x = jnp.asarray(inputs.reshape(-1, FEATURES))
-    # Small enough for neither scan to overflow.
     weight, hiddens, gates = (
-        jnp.asarray(1e-2 * random.standard_normal((rows, columns), dtype=np.float32))
+        jnp.asarray(random.standard_normal((rows, columns), dtype=np.float32) / HIDDEN**0.5)
         for rows, columns in ((4 * HIDDEN, HIDDEN), (len(x), HIDDEN), (len(x), 4 * HIDDEN))
     )
 
@@ -80,7 +78,8 @@ def products(inputs: np.ndarray) -> Callable[[], None]:
             return (hidden @ weight.T)[:, :HIDDEN], None
 
         def backward(by_gates, _):
-            return jnp.tile(by_gates @ weight, 4), None
+            # Halved, numbers neither grow nor vanish from step to step.
+            return jnp.tile(by_gates @ weight / 2, 4), None
 
         large = x @ weight.T, gates @ weight
         large += transposed_product(x, gates), transposed_product(hiddens, gates)
