@@ -13,10 +13,11 @@ ratio could become 1.0 only if gates, cells and their gradients cost nothing.
 
 On two of Zen 5, in six runs: 46.3 to 50.0 ms, torch 34.9 to 41.3, ratios of 1.17 to 1.35; in two
 more, while that machine was busier, 63 ms and 44. With `jnp.tanh` in three runs 54 to 55 ms, and
-with a step's gates cut from one array besides (03ba3e9) 56.5. There the 256 small products take 12
-ms while both threads are awake, and the four large ones of as many multiplications 20; but XLA's
-second thread falls asleep between two small products, and is late for the next. On two cores with
-AVX2, in four runs: 165 to 194 ms, torch 134 to 154, ratios of 1.21 to 1.32.
+with a step's gates cut from one array besides (03ba3e9) 56.5. There, by a script of that day, the
+256 small products took 12 ms while both threads were awake, and the four large ones of as many
+multiplications 20; but XLA's second thread falls asleep between two small products, and is late for
+the next. On two cores with AVX2, in four runs: 165 to 194 ms, torch 134 to 154, ratios of 1.21 to
+1.32.
 """
 
 import statistics

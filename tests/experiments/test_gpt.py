@@ -20,21 +20,23 @@ def test_the_recipe_of_the_large_gpt_is_the_command_in_its_docstring():
 
 def test_the_small_gpt_steps_by_muon_and_its_embeddings_by_adam(fewer_texts):
     fewer_texts(GPT)
-    config = GPT.Config(dataset="bible_en", byte_pairs=260, steps=20, width=8, window=8)
+    sizes = {"byte_pairs": 260, "width": 8, "window": 8}
+    rates = {"learning_rate": 0.03, "adam_learning_rate": 2e-3}
+    config = GPT.Config(dataset="bible_en", steps=20, **sizes, **rates)
     optimizer = GPT.build(config).task.optimizer
     gradient = jax.random.normal(jax.random.key(0), (6, 6))
     params = {"kernel": jnp.zeros((6, 6)), "embedding": jnp.zeros((6, 6))}
     gradients = jax.tree.map(lambda _: gradient, params)
     updates, _ = optimizer.update(gradients, optimizer.init(params), params)
     # After one of three steps in which the rates rise.
-    singular = jnp.linalg.svd(updates["kernel"], compute_uv=False) / (0.02 / 3)
+    singular = jnp.linalg.svd(updates["kernel"], compute_uv=False) / (0.03 / 3)
     assert ((singular > 0.6) & (singular < 1.3)).all()
-    steps = updates["embedding"] / -jnp.sign(gradient) / (4e-3 / 3)
+    steps = updates["embedding"] / -jnp.sign(gradient) / (2e-3 / 3)
     np.testing.assert_allclose(steps, 1 + 0.9 / 1.9, rtol=1e-3)  # with Nesterov's momentum
     decayed, _ = optimizer.update(
         gradients, optimizer.init(params), jax.tree.map(jnp.ones_like, params)
     )
-    np.testing.assert_allclose(updates["kernel"] - decayed["kernel"], 0.02 * 0.02 / 3, rtol=1e-2)
+    np.testing.assert_allclose(updates["kernel"] - decayed["kernel"], 0.02 * 0.03 / 3, rtol=1e-2)
     np.testing.assert_array_equal(updates["embedding"], decayed["embedding"])
 
 
@@ -64,8 +66,9 @@ def test_the_small_gpt_may_step_by_adamw(fewer_texts):
 def test_the_large_gpt_is_nanogpts(fewer_texts):
     fewer_texts(GPT)
     config = dataclasses.replace(GPT.LARGE, dataset="bible_en", steps=1)
-    model = GPT.build(config).task.model
-    model = model.clone(vocabulary_size=65)
+    task = GPT.build(config).task
+    assert (task.microbatches, task.model.dropout) == (4, 0.2)
+    model = task.model.clone(vocabulary_size=65)
     text = jnp.zeros((1, 2), int)
     params = jax.eval_shape(model.init, jax.random.key(0), text)["params"]
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
